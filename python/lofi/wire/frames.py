@@ -1,0 +1,258 @@
+"""msgpack framing and the messages between daemon and worker; bytes in, messages out, no I/O.
+
+A frame is a 4-byte big-endian length and a msgpack map with the message's `kind` and its fields.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import msgpack
+
+LIMIT_BYTES = 64 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class FrameError(Exception):
+    """The stream is not ours or broken; there is no way to find the next frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Base of every message; `kind` names it on the wire."""
+
+    kind: ClassVar[str] = ""
+
+
+# daemon -> worker
+
+
+@dataclass(frozen=True, slots=True)
+class Generate(Message):
+    """Render a track. One job at a time; the worker answers with events and one ending."""
+
+    kind: ClassVar[str] = "generate"
+    job_id: str
+    recipe: Mapping[str, Any]
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `worker.backend.Model`, paths as text."""
+    audio: Mapping[str, str] = field(default_factory=dict)
+    loras: list[Mapping[str, Any]] = field(default_factory=list)
+    spool_path: str = ""
+    """Raw interleaved float32 of the stretches, growing while the job runs."""
+    file_path: str = ""
+    """Where the finished, encoded file goes (unfinished name; the daemon renames it)."""
+    format: str = "wav"
+    mp3_bitrate_kbps: int = 192
+    latents_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operate(Message):
+    """Run an operation without a track: analysis, waveform, export, planning."""
+
+    kind: ClassVar[str] = "operate"
+    job_id: str
+    operation: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    backend: str = ""
+    """Empty for the worker's own operations."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Message):
+    """Bring a backend's model into memory before it is needed."""
+
+    kind: ClassVar[str] = "load"
+    job_id: str
+    backend: str
+    model: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(Message):
+    kind: ClassVar[str] = "cancel"
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unload(Message):
+    """Let go of one backend's weights, or of all of them."""
+
+    kind: ClassVar[str] = "unload"
+    job_id: str
+    backend: str = ""
+
+
+# worker -> daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Message):
+    kind: ClassVar[str] = "ready"
+    pid: int
+    role: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat(Message):
+    """At least once a second while a job runs."""
+
+    kind: ClassVar[str] = "beat"
+    job_id: str
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted(Message):
+    kind: ClassVar[str] = "phase"
+    job_id: str
+    phase: str
+    total: int = 0
+    device: str | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone(Message):
+    kind: ClassVar[str] = "step"
+    job_id: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoundAnnounced(Message):
+    kind: ClassVar[str] = "sound"
+    job_id: str
+    sample_rate: int
+    channels: int
+    frames: int
+    streams: bool
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class StretchDone(Message):
+    """The spool holds `frames` final frames now, counted from its start."""
+
+    kind: ClassVar[str] = "stretch"
+    job_id: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Message):
+    kind: ClassVar[str] = "warning"
+    job_id: str
+    code: str
+    message: str
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactsLearned(Message):
+    kind: ClassVar[str] = "facts"
+    job_id: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Message):
+    """The job is finished; for a track the file is complete at `file_path`."""
+
+    kind: ClassVar[str] = "done"
+    job_id: str
+    value: Mapping[str, Any] = field(default_factory=dict)
+    """A track's file facts: frames, sample_rate, channels, bytes, audio_sha256, format, peak_db,
+    true_peak_db, lufs, gain, timings, devices, bpm, keyscale, grid, …; an operation's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Message):
+    kind: ClassVar[str] = "failed"
+    job_id: str
+    code: str
+    message: str
+    hint: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled(Message):
+    kind: ClassVar[str] = "cancelled"
+    job_id: str
+
+
+TO_WORKER: tuple[type[Message], ...] = (Generate, Operate, Load, Cancel, Unload)
+FROM_WORKER: tuple[type[Message], ...] = (
+    Ready,
+    Beat,
+    PhaseStarted,
+    StepDone,
+    SoundAnnounced,
+    StretchDone,
+    Warned,
+    FactsLearned,
+    Done,
+    Failed,
+    Cancelled,
+)
+_KINDS = {kind.kind: kind for kind in (*TO_WORKER, *FROM_WORKER)}
+
+
+def pack(message: Message) -> bytes:
+    """Returns one frame."""
+    body = {item.name: getattr(message, item.name) for item in fields(message)}
+    payload: bytes = msgpack.packb({"kind": message.kind, **body}, use_bin_type=True)
+    if len(payload) > LIMIT_BYTES:
+        raise FrameError(f"a frame of {len(payload)} bytes is over the limit of {LIMIT_BYTES}")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class FrameReader:
+    """Takes bytes as the pipe gives them and returns whole messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, chunk: bytes) -> Iterator[Message]:
+        """Yields each message that `chunk` completes.
+
+        Raises:
+            FrameError: the bytes are no frame; the stream cannot be used any further.
+        """
+        self._buffer += chunk
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > LIMIT_BYTES:
+                raise FrameError(f"a frame says it has {length} bytes")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            payload = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield _message(payload)
+
+
+def _message(payload: bytes) -> Message:
+    try:
+        body = msgpack.unpackb(payload, raw=False, strict_map_key=True)
+    except Exception as error:  # msgpack raises many kinds, all of them mean: not a frame
+        raise FrameError(f"a frame is not msgpack: {error}") from error
+    if not isinstance(body, dict):
+        raise FrameError("a frame holds no map")
+    kind = _KINDS.get(body.pop("kind", None))
+    if kind is None:
+        raise FrameError("a frame is of no known kind")
+    known = {item.name for item in fields(kind)}
+    try:
+        return kind(**{name: value for name, value in body.items() if name in known})
+    except TypeError as error:
+        raise FrameError(f"a {kind.kind} frame lacks a member: {error}") from error
