@@ -41,9 +41,7 @@ def _canonical(value: Any) -> Any:
 
 def canonical_json(recipe: Mapping[str, Any]) -> str:
     """Returns the one text of a recipe: sorted keys, no spaces, no nulls, 6 decimals."""
-    return json.dumps(
-        _canonical(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    return json.dumps(_canonical(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def canonical_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:

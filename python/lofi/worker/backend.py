@@ -20,9 +20,7 @@ Check = Callable[[], None]
 """Called at each token, layer, tile, tensor loaded and block made. Beats the heart; raises
 `GenerationCancelled` when the job is no longer wanted."""
 
-PhaseName = Literal[
-    "loading", "planning", "encoding", "diffusion", "tokens", "decoding", "writing"
-]
+PhaseName = Literal["loading", "planning", "encoding", "diffusion", "tokens", "decoding", "writing"]
 
 
 @dataclass(frozen=True, slots=True)
