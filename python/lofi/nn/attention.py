@@ -1,0 +1,124 @@
+"""Grouped-query attention: normalised heads, rotary positions, an optional sliding window."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lofi.nn.norms import RMSNorm
+from lofi.nn.rope import Rotary, rotate
+
+WINDOW_BLOCK = 256
+"""Queries answered at a time under a window: the mask is [256, 256 + 2 * window], never [T, T]."""
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    window: int | None = None,
+) -> Tensor:
+    """Softmax attention; consecutive query heads share a key/value head.
+
+    Args:
+        q: [B, H, T, D].
+        k, v: [B, G, S, D], H a multiple of G.
+        mask: True where a query may look, broadcastable to [B, H, T, S].
+        causal: query i sees keys 0..i only.
+        window: query i sees keys i - window .. i + window only; T must equal S.
+
+    Returns:
+        [B, H, T, D].
+    """
+    if window is None or q.shape[2] <= window + 1:
+        return _attend(q, k, v, mask, causal)
+    T = q.shape[2]
+    blocks = []
+    for start in range(0, T, WINDOW_BLOCK):
+        stop = min(start + WINDOW_BLOCK, T)
+        low, high = max(0, start - window), min(T, stop + window)
+        rows = torch.arange(start, stop, device=q.device)[:, None]
+        columns = torch.arange(low, high, device=q.device)
+        near = (rows - columns).abs() <= window
+        if causal:
+            near &= columns <= rows
+        if mask is not None:
+            near = near & _columns(mask, start, stop, low, high)
+        blocks.append(
+            _attend(q[:, :, start:stop], k[:, :, low:high], v[:, :, low:high], near, False)
+        )
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+
+
+def _columns(mask: Tensor, start: int, stop: int, low: int, high: int) -> Tensor:
+    rows = mask if mask.shape[-2] == 1 else mask[..., start:stop, :]
+    return rows[..., low:high]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    # q, k and v contiguous: strided ones give wrong sums on some MPS versions
+    if q.device.type == "mps":
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    shared = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=shared
+    )
+
+
+class Attention(nn.Module):
+    """Projections without bias (unless asked), RMS norm over each head's queries and keys."""
+
+    def __init__(
+        self,
+        size: int,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        *,
+        eps: float = 1e-6,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.q_proj = nn.Linear(size, heads * head_dim, bias=bias)
+        self.k_proj = nn.Linear(size, kv_heads * head_dim, bias=bias)
+        self.v_proj = nn.Linear(size, kv_heads * head_dim, bias=bias)
+        self.o_proj = nn.Linear(heads * head_dim, size, bias=bias)
+        self.q_norm = RMSNorm(head_dim, eps)
+        self.k_norm = RMSNorm(head_dim, eps)
+
+    def queries(self, x: Tensor, rotary: Rotary | None = None) -> Tensor:
+        """x [B, T, size] -> [B, H, T, D], normalised and turned."""
+        B, T, _ = x.shape
+        q = self.q_norm(self.q_proj(x).view(B, T, -1, self.head_dim)).transpose(1, 2)
+        return q if rotary is None else rotate(q, rotary)
+
+    def keys_values(self, x: Tensor, rotary: Rotary | None = None) -> tuple[Tensor, Tensor]:
+        """x [B, S, size] -> keys and values [B, G, S, D]; keys normalised and turned."""
+        B, S, _ = x.shape
+        k = self.k_norm(self.k_proj(x).view(B, S, -1, self.head_dim)).transpose(1, 2)
+        v = self.v_proj(x).view(B, S, -1, self.head_dim).transpose(1, 2)
+        return (k if rotary is None else rotate(k, rotary)), v
+
+    def merge(self, y: Tensor) -> Tensor:
+        """Heads [B, H, T, D] -> [B, T, size]."""
+        B, _, T, _ = y.shape
+        return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        rotary: Rotary | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        window: int | None = None,
+    ) -> Tensor:
+        """Self-attention: x [B, T, size] -> [B, T, size]; the options are those of `attend`."""
+        q = self.queries(x, rotary)
+        k, v = self.keys_values(x, rotary)
+        return self.merge(attend(q, k, v, mask=mask, causal=causal, window=window))
