@@ -111,7 +111,7 @@ def _path(environment: Mapping[str, str], name: str) -> Path | None:
 def _xdg(environment: Mapping[str, str], name: str, fallback: Path) -> Path:
     value = environment.get(name)
     # The XDG base directory specification: a relative value is to be ignored.
-    return Path(value) if value and os.path.isabs(value) else fallback
+    return Path(value) if value and Path(value).is_absolute() else fallback
 
 
 def _cache_folder(environment: Mapping[str, str], home: Path) -> Path:
@@ -125,7 +125,7 @@ def _cache_folder(environment: Mapping[str, str], home: Path) -> Path:
 
 def _runtime_folder(environment: Mapping[str, str]) -> Path:
     runtime = environment.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isabs(runtime):
+    if runtime and Path(runtime).is_absolute():
         return Path(runtime) / APP
     user = os.getuid() if hasattr(os, "getuid") else environment.get("USERNAME", "user")
     return Path("/tmp") / f"{APP}-{user}"
