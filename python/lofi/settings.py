@@ -24,7 +24,7 @@ LIVE, NEXT_JOB, RELOAD, RESTART, START = "live", "next job", "reload", "restart"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key. `kind`: int, num, bool, str, path, list, backend, device, output, loop."""
+    """One key. `kind`: int, num, bool, str, path, list, backend, device, output."""
 
     key: str
     kind: str
@@ -97,8 +97,6 @@ def _read(setting: Setting, value: Any) -> Any:
         items = value if isinstance(value, (list, tuple)) else None
         ok = items is not None and all(isinstance(item, str) for item in items)
         return list(items) if ok and items is not None else _NOT
-    if setting.kind == "loop" and isinstance(value, bool):
-        return "playlist" if value else "off"
     if not isinstance(value, str):
         return _NOT
     return _read_text(setting, value)
@@ -120,8 +118,8 @@ def _read_text(setting: Setting, value: str) -> Any:
         )
         return folded if good else _NOT
     if setting.kind == "output":
-        good = value in ("auto", "native", "null") or (value.startswith("file:") and value[5:])
-        return value if good else _NOT
+        known = value in ("auto", "native", "null")
+        return value if known or (len(value) > 5 and value.startswith("file:")) else _NOT
     if setting.kind == "path":
         path = Path(value).expanduser()
         return str(path) if path.is_absolute() else _NOT
@@ -346,8 +344,6 @@ def from_text(key: str, text: str) -> Any:
     if kind == "bool":
         words = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
         return words.get(text.lower(), text)
-    if kind == "loop" and text.lower() in ("true", "false"):
-        return text.lower() == "true"
     if kind in ("int", "num", "any"):
         try:
             return json.loads(text)
