@@ -1,0 +1,325 @@
+"""The methods a client may call, each with its parameters; what is not here does not exist.
+
+`generate` and `estimate` take the names of `parameters.py` and are read by `recipe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from lofi.errors import MethodNotFound
+from lofi.wire.params import ABSOLUTE, Range, read
+
+Id = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A method without parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """A method whose parameters somebody else reads."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    client: dict[str, Any] = field(default_factory=dict)
+    protocol: list[int] = field(default_factory=lambda: [1])
+    client_pid: int | None = None
+    config: dict[str, Any] | None = None
+    notifications: list[str] | None = None
+    resume: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    mode: Literal["now", "after_current"] = "now"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    track_id: str | None = None
+    request_id: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueClear:
+    origin: Literal["user", "prefetch", "radio", "cli"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMove:
+    track_id: str
+    position: Annotated[int, Range(1)]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSelect:
+    backend: str
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLoad:
+    backend: str | None = None
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendUnload:
+    backend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheList:
+    query: str | None = None
+    backend: str | None = None
+    favorite: bool | None = None
+    tag: str | None = None
+    min_duration_sec: float | None = None
+    max_duration_sec: float | None = None
+    sort: Literal["created", "accessed", "duration", "plays", "title"] = "created"
+    order: Literal["desc", "asc"] = "desc"
+    limit: Annotated[int, Range(0)] | None = None
+    offset: Annotated[int, Range(0)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackNamed:
+    track_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDelete:
+    track_id: str | None = None
+    track_ids: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheClear:
+    keep_favorites: bool = True
+    older_than_days: Annotated[float, Range(0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFavorite:
+    track_id: str
+    favorite: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUpdate:
+    track_id: str
+    title: str | None = None
+    tags: list[str] | None = None
+    rating: Annotated[int, Range(0, 5)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheExport:
+    track_id: str
+    path: Annotated[str, ABSOLUTE]
+    format: str | None = None
+    overwrite: bool = False
+    metadata: bool = True
+    bitrate_kbps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheImport:
+    path: Annotated[str, ABSOLUTE]
+    title: str | None = None
+    prompt: str | None = None
+    copy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    track_id: str | None = None
+    path: Annotated[str, ABSOLUTE] | None = None
+    position_sec: Annotated[float, Range(0)] | None = None
+    enqueue: Literal["auto", "next", "end", "replace"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    count: Annotated[int, Range(1)] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    position_sec: float | None = None
+    delta_sec: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSet:
+    level: Annotated[float, Range(0, 1)] | None = None
+    delta: Annotated[float, Range(-1, 1)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    muted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDeviceSet:
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigGet:
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSet:
+    config: dict[str, Any] | None = None
+    key: str | None = None
+    value: Any = None
+    persist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    deep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryList:
+    kind: Literal["generated", "played", "failed"] | None = None
+    limit: Annotated[int, Range(1)] = 50
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptHistory:
+    query: str | None = None
+    limit: Annotated[int, Range(1)] = 100
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryClear:
+    kind: Literal["generated", "played", "failed"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogsTail:
+    lines: Annotated[int, Range(1, 5000)] = 200
+    level: Literal["debug", "info", "warn", "error"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analyze:
+    track_id: str | None = None
+    path: Annotated[str, ABSOLUTE] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waveform:
+    track_id: str
+    columns: Annotated[int, Range(8, 512)] = 40
+
+
+METHODS: dict[str, type[Any]] = {
+    "initialize": Initialize,
+    "ping": Nothing,
+    "shutdown": Shutdown,
+    "generate": Anything,
+    "cancel": Cancel,
+    "queue_status": Nothing,
+    "queue_clear": QueueClear,
+    "queue_move": QueueMove,
+    "queue_pause": Nothing,
+    "queue_resume": Nothing,
+    "get_backends": Nothing,
+    "backend_select": BackendSelect,
+    "backend_load": BackendLoad,
+    "backend_unload": BackendUnload,
+    "cache_list": CacheList,
+    "cache_get": TrackNamed,
+    "cache_delete": CacheDelete,
+    "cache_clear": CacheClear,
+    "cache_stats": Nothing,
+    "cache_favorite": CacheFavorite,
+    "cache_update": CacheUpdate,
+    "cache_export": CacheExport,
+    "cache_import": CacheImport,
+    "cache_recipe": TrackNamed,
+    "cache_gc": Nothing,
+    "play": Play,
+    "pause": Nothing,
+    "resume": Nothing,
+    "toggle": Nothing,
+    "stop": Nothing,
+    "skip": Skip,
+    "previous": Nothing,
+    "seek": Seek,
+    "volume_set": VolumeSet,
+    "volume_get": Nothing,
+    "mute": Mute,
+    "audio_devices": Nothing,
+    "audio_device_set": AudioDeviceSet,
+    "playlist_get": Nothing,
+    "config_get": ConfigGet,
+    "config_set": ConfigSet,
+    "status": Nothing,
+    "doctor": Doctor,
+    "estimate": Anything,
+    "history_list": HistoryList,
+    "prompt_history": PromptHistory,
+    "history_clear": HistoryClear,
+    "logs_tail": LogsTail,
+    "analyze": Analyze,
+    "waveform": Waveform,
+    "presets_list": Nothing,
+}
+
+LONG = frozenset(
+    {"generate", "estimate", "doctor", "analyze", "waveform", "cache_export", "cache_import",
+     "cache_gc"}
+)  # fmt: skip
+"""Methods that answer when their work is done; every other one answers at once."""
+
+NOTIFICATIONS = (
+    "generation_start",
+    "generation_progress",
+    "generation_complete",
+    "generation_error",
+    "generation_cancelled",
+    "playback_started",
+    "playback_paused",
+    "playback_resumed",
+    "playback_ended",
+    "playback_state",
+    "playback_error",
+    "playlist_changed",
+    "queue_changed",
+    "cache_changed",
+    "backend_changed",
+    "operation_progress",
+    "config_changed",
+    "daemon_error",
+)
+
+
+def parse(method: str, params: Mapping[str, Any]) -> Any:
+    """Returns the method's parameters as its dataclass.
+
+    Raises:
+        MethodNotFound: there is no such method.
+        InvalidParams: the parameters are wrong.
+    """
+    kind = METHODS.get(method)
+    if kind is None:
+        raise MethodNotFound(f"There is no method {method!r}")
+    if kind is Anything:
+        return Anything(params)
+    return read(kind, params)
