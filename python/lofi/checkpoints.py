@@ -120,7 +120,7 @@ def checkpoint(models: Path, backend: Backend, variant: Variant) -> Checkpoint |
     version = backend.model_version(variant.name)
     if not all((component.path / PINNED).is_file() for component in components):
         version += "+" + fingerprint(component.path for component in components)
-    sizes = ()
+    sizes: tuple[str, ...] = ()
     if backend.type == "ace_step_15":
         sizes = tuple(
             size for size in LM_SIZES if inspect(models, lm_component(size)).status == "present"
