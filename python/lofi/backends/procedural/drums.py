@@ -1,0 +1,233 @@
+"""The drums: kick, backbeat, hats, brushes, ghost hits, fills and stops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lofi.backends.procedural.form import PHRASE_BARS, Section
+from lofi.backends.procedural.notes import Bar, Note
+from lofi.backends.procedural.patterns import FILLS, KICKS
+from lofi.backends.procedural.randomness import Draws
+from lofi.backends.procedural.settings import Settings
+
+VARIANTS = 4
+HAT_PAN, PERCUSSION_PAN = 0.28, 0.4
+GHOST_STEPS = (3, 7, 9, 11, 14, 15)
+PERC_STEPS = (3, 6, 11, 14)
+PARTS = {"kick": "kick", "snare": "snare", "rim": "snare", "clap": "snare", "brush": "snare"}
+PANS = {"hat": HAT_PAN, "open": HAT_PAN, "ride": HAT_PAN, "pedal": HAT_PAN}
+PANS |= {"shaker": -PERCUSSION_PAN, "perc": PERCUSSION_PAN}
+HITS_LAST_BEATS = 8.0
+"""A hit rings out by itself; this only outlasts all of them."""
+
+
+class Drummer:
+    """Plays the kit of one track, section after section."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kit = settings.kit
+        style = settings.style.name
+        self._kicks = KICKS[style] if style != "ambient" else KICKS["rain"]
+
+    def play(self, section: Section, bars: Sequence[Bar]) -> list[Note]:
+        """Returns the hits of one section."""
+        if self._kit == "none" or section.drums == 0:
+            return []
+        plan = _Plan(self._settings, section, self._kicks)
+        notes: list[Note] = []
+        for bar in bars:
+            hits = self._bar(section, bar, plan)
+            if bar is bars[-1] and not section.last and section.letter != "I":
+                hits = self._ending(section, bar, hits)
+            notes += hits
+        return notes
+
+    def _bar(self, section: Section, bar: Bar, plan: _Plan) -> list[Note]:
+        settings = self._settings
+        pen = _Pen(settings, bar, section.drums_scale)
+        if section.drums >= 2:
+            self._kick(pen, bar, plan)
+            self._backbeat(pen, bar, section, plan)
+        kit = self._kit
+        if kit == "ride":
+            _ride(pen, plan)
+        elif kit == "brush":
+            _brush(pen, bar, full=section.drums >= 2)
+        elif kit == "house":
+            _house_hats(pen, settings.density, full=section.drums >= 2)
+        else:
+            _hats(pen, plan, settings.density, 0.75 if kit == "soft" else 1.0)
+        if section.percussion:
+            self._percussion(pen, section, plan)
+        return pen.notes
+
+    def _kick(self, pen: _Pen, bar: Bar, plan: _Plan) -> None:
+        steps = plan.kicks(bar, self._settings.meter, pen.draws)
+        lean = 0.5 - self._settings.density
+        for step in steps:
+            thin = step != 0 and self._kit != "house" and pen.draws.chance(max(0.0, 1.1 * lean))
+            if not thin:
+                level = self._settings.drums_level
+                pen.hit("kick", step, level * (0.95 if step == 0 else 0.8))
+
+    def _backbeat(self, pen: _Pen, bar: Bar, section: Section, plan: _Plan) -> None:
+        steps = backbeat_steps(self._settings.meter, bar.index)
+        level = self._settings.drums_level
+        if self._kit == "house":
+            if section.drums >= 3:
+                for step in steps:
+                    pen.hit("clap", step, 0.85 * level)
+            return
+        if self._kit == "ride":
+            return
+        if self._kit == "brush":
+            for step in steps:
+                pen.hit("brush", step, 0.62 * level)
+            return
+        voice = "rim" if plan.rim or self._kit == "rim" else "snare"
+        for step in steps:
+            pen.hit(voice, step, level * (0.62 if self._kit == "soft" else 0.85))
+        ghosts = 0.1 + 0.36 * plan.ghost * self._settings.density
+        for step in GHOST_STEPS:
+            if pen.draws.chance(ghosts):
+                pen.hit("snare", step, pen.draws.between(0.2, 0.3))
+
+    def _percussion(self, pen: _Pen, section: Section, plan: _Plan) -> None:
+        if self._kit in ("lofi", "rim", "soft"):
+            for step in range(1, 16, 2):
+                if pen.draws.chance(0.15 + 0.35 * self._settings.density):
+                    pen.hit("shaker", step, 0.28)
+        if self._kit == "house" or plan.rim:
+            for step in PERC_STEPS:
+                if pen.draws.chance(0.55):
+                    pen.hit("perc", step, 0.3)
+
+    def _ending(self, section: Section, bar: Bar, hits: list[Note]) -> list[Note]:
+        """Returns the last bar of a section with a stop, a fill, or an open hat."""
+        draws = Draws(self._settings.seed, f"fill/{section.index}")
+        stop, fill, opens = draws.chance(0.35), draws.chance(0.65), draws.chance(0.5)
+        steps = draws.pick(FILLS)
+        last = bar.beat + bar.beats - 1
+        if stop:
+            return [note for note in hits if note.beat < last]
+        pen = _Pen(self._settings, bar, section.drums_scale)
+        shift = 16 - 4 * bar.beats
+        if fill and section.drums >= 2:
+            voice = {"brush": "brush", "ride": "snare", "house": "clap"}.get(self._kit, "snare")
+            if self._kit == "soft":
+                voice = "rim"
+            for rank, step in enumerate(steps):
+                if step - shift > 0:
+                    pen.hit(voice, step - shift, 0.34 + 0.14 * rank)
+        elif opens and self._kit in ("lofi", "rim", "soft", "house"):
+            pen.hit("open", 14 - shift, 0.4)
+        return hits + pen.notes
+
+
+def backbeat_steps(meter: int, bar: int) -> tuple[int, ...]:
+    """Returns the steps of a bar that carry the snare."""
+    if meter == 2:
+        return (4,)
+    if meter == 3:
+        return (8,) if bar % 2 == 0 else (4, 8)
+    if meter == 6:
+        return (6,)
+    return (4, 12)
+
+
+class _Plan:
+    """What one section of drums keeps: its kick patterns, its ghosts, its hats."""
+
+    def __init__(
+        self, settings: Settings, section: Section, kicks: Sequence[tuple[int, ...]]
+    ) -> None:
+        draws = Draws(settings.seed, f"drums/{section.index}")
+        self._patterns = draws.shuffled(kicks)[:3]
+        self.ghost = draws.unit()
+        self.sixteenths = draws.chance(0.3 + 1.2 * (settings.density - 0.5))
+        self.rim = draws.chance(0.35) or section.rim
+
+    def kicks(self, bar: Bar, meter: int, draws: Draws) -> tuple[int, ...]:
+        """Returns the kick's steps in one bar, fitted to the meter."""
+        place = bar.place // 2
+        if bar.place % PHRASE_BARS == PHRASE_BARS - 1:
+            place += 2
+        pattern = self._patterns[place % len(self._patterns)]
+        if meter == 2:
+            shift = 0 if bar.index % 2 == 0 else 8
+            return tuple(step - shift for step in pattern if shift <= step < shift + 8)
+        if meter == 3:
+            more = len(pattern) > 1 and draws.chance(0.5)
+            return (0, *((8,) if more else ()), *((10,) if draws.chance(0.2) else ()))
+        if meter == 6:
+            return (0, 10) if draws.chance(0.4) else (0,)
+        return pattern
+
+
+class _Pen:
+    """Writes hits of one bar; steps past its end are left out."""
+
+    def __init__(self, settings: Settings, bar: Bar, scale: float) -> None:
+        self.draws = Draws(settings.seed, f"drums/bar/{bar.index}")
+        self.notes: list[Note] = []
+        self.steps = 4 * bar.beats
+        self._bar = bar
+        self._scale = scale
+
+    def hit(self, instrument: str, step: float, velocity: float) -> None:
+        """Adds one hit on a step of the bar."""
+        if step >= self.steps:
+            return
+        self.notes.append(
+            Note(
+                beat=self._bar.beat + step / 4,
+                beats=HITS_LAST_BEATS,
+                part=PARTS.get(instrument, "hat"),
+                instrument=instrument,
+                midi=self.draws.below(VARIANTS),
+                velocity=velocity * self._scale,
+                pan=PANS.get(instrument, 0.0),
+            )
+        )
+
+
+def _hats(pen: _Pen, plan: _Plan, density: float, scale: float) -> None:
+    lean = 0.5 - density
+    for step in range(0, pen.steps, 2):
+        on = step % 4 == 0
+        if not pen.draws.chance(0.05 + (0.0 if on else max(0.0, 1.3 * lean))):
+            pen.hit("hat", step, scale * (0.44 if on else 0.34))
+    if plan.sixteenths:
+        for step in range(1, pen.steps, 2):
+            if pen.draws.chance(min(0.9, 0.4 + 0.6 * max(0.0, -lean))):
+                pen.hit("hat", step, scale * 0.2)
+
+
+def _ride(pen: _Pen, plan: _Plan) -> None:
+    for beat in range(pen.steps // 4):
+        even = beat % 2 == 1
+        pen.hit("ride", 4 * beat, 0.52 if even else 0.42)
+        if even:
+            pen.hit("ride", 4 * beat + 2, 0.32)
+            pen.hit("pedal", 4 * beat, 0.38)
+
+
+def _brush(pen: _Pen, bar: Bar, *, full: bool) -> None:
+    for step in (0, 8):
+        pen.hit("sweep", step, 0.8)
+    for step in range(0, pen.steps, 4):
+        pen.hit("hat", step, 0.34)
+    if full:
+        for step in (2, 7, 11, 15):
+            if pen.draws.chance(0.22):
+                pen.hit("brush", step, 0.22)
+
+
+def _house_hats(pen: _Pen, density: float, *, full: bool) -> None:
+    if full:
+        for step in (2, 6, 10, 14):
+            pen.hit("open", step, 0.42)
+    for step in range(pen.steps):
+        if pen.draws.chance(0.25 + 0.45 * density):
+            pen.hit("hat" if step % 2 == 0 else "shaker", step, 0.26 if step % 2 == 0 else 0.18)

@@ -1,0 +1,242 @@
+"""Sampler colour, echo, reverb, tape and tone: each keeps its state between quanta."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lofi.backends.procedural.randomness import key_of, white
+from lofi.backends.procedural.settings import SAMPLE_RATE
+from lofi.backends.procedural.tones import Samples, band_weight, smoothstep
+
+QUANTUM = 16384
+"""Samples rendered at a time, whatever block the consumer asks for."""
+Spectrum = NDArray[np.complex128]
+
+
+def coloured(x: Samples, bits: int) -> Samples:
+    """Returns `x` as an old sampler keeps it: `bits` wide, and held when very narrow.
+
+    The staircase is continuous, each riser a ramp of 12 % of a step: a hard rounder would turn
+    the last-bit difference between two machines into a whole step.
+    """
+    hold = 4 if bits <= 7 else 2 if bits <= 10 else 1
+    if hold > 1:
+        x = np.repeat(x[:, ::hold], hold, axis=1)
+    if bits >= 16:
+        return x
+    step = 2.0 ** (1 - bits)
+    u = x / step
+    floor = np.floor(u)
+    riser = np.clip((u - floor - 0.5) / 0.12 + 0.5, 0.0, 1.0)
+    return np.asarray((floor + riser) * step)
+
+
+class Echo:
+    """Three taps of a dotted eighth on the lead: right, left, right, each softer."""
+
+    LEVELS = (0.20, 0.10, 0.05)
+    ACROSS = 0.35
+
+    def __init__(self, delay: int) -> None:
+        self._delay = delay
+        self._past = np.zeros(3 * delay)
+
+    def process(self, x: Samples) -> Samples:
+        """x [2, n] -> x with its echoes, [2, n]."""
+        count = x.shape[1]
+        line = np.concatenate([self._past, x[0] + x[1]])
+        self._past = line[count:]
+        out = x.copy()
+        for tap, level in enumerate(self.LEVELS, start=1):
+            start = 3 * self._delay - tap * self._delay
+            heard = level * line[start : start + count]
+            near = 1 if tap % 2 == 1 else 0
+            out[near] += heard
+            out[1 - near] += self.ACROSS * heard
+        return out
+
+
+@lru_cache(maxsize=2)
+def _reverb_noise(count: int) -> Samples:
+    """Returns hash noise [4 bands, 2, count], the channels correlated 0.45."""
+    size = 1 << (count - 1).bit_length()
+    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    first, second = (
+        np.fft.rfft(white(key_of(0, f"room/{side}"), 0, size)) for side in ("a", "b")
+    )
+    sides = (first, 0.45 * first + math.sqrt(1 - 0.45**2) * second)
+    bands = ((180, 500), (500, 1600), (1600, 4200), (4200, 9000))
+    out = np.empty((len(bands), 2, count))
+    for band, (low, high) in enumerate(bands):
+        weight = band_weight(hz, low, high)
+        for side, spectrum in enumerate(sides):
+            noise = np.fft.irfft(spectrum * weight, size)[:count]
+            out[band, side] = noise / math.sqrt(float(np.mean(noise * noise)))
+    return out
+
+
+@lru_cache(maxsize=2)
+def room(amount: float, seconds: float) -> Samples:
+    """Returns the room's response [2, count], of unit energy per channel."""
+    count = round(seconds * SAMPLE_RATE)
+    delay = round(0.014 * SAMPLE_RATE)
+    t = np.arange(count - delay) / SAMPLE_RATE
+    out = np.zeros((2, count))
+    scale = 0.75 + 0.5 * amount
+    for noise, rt60 in zip(_reverb_noise(count - delay), (1.7, 1.5, 1.1, 0.6), strict=True):
+        out[:, delay:] += noise * np.exp(-6.907755 * t / (rt60 * scale))
+    fade = round(0.15 * SAMPLE_RATE)
+    out[:, count - fade :] *= smoothstep(np.arange(fade, 0, -1) / fade)
+    out[:, delay : delay + 96] *= smoothstep(np.arange(96) / 96)
+    return np.asarray(out / np.sqrt(np.sum(out * out, axis=1, keepdims=True)))
+
+
+class Reverb:
+    """Uniform partitioned convolution with a room; a partition is one quantum."""
+
+    def __init__(self, amount: float, seconds: float) -> None:
+        response = room(amount, seconds)
+        parts = -(-response.shape[1] // QUANTUM)
+        padded = np.zeros((2, parts * QUANTUM))
+        padded[:, : response.shape[1]] = response
+        blocks = padded.reshape(2, parts, QUANTUM)
+        self._response: Spectrum = np.fft.rfft(blocks, 2 * QUANTUM, axis=2)
+        self._past: list[Spectrum] = []
+        self._parts = parts
+        self._last = np.zeros(QUANTUM)
+
+    def process(self, send: Samples) -> Samples:
+        """send [QUANTUM] -> the room's answer, [2, QUANTUM]."""
+        spectrum = np.fft.rfft(np.concatenate([self._last, send]))
+        self._last = send
+        self._past = [spectrum, *self._past][: self._parts]
+        total = self._response[:, 0] * self._past[0]
+        for part in range(1, len(self._past)):
+            total += self._response[:, part] * self._past[part]
+        return np.asarray(np.fft.irfft(total, 2 * QUANTUM, axis=1)[:, QUANTUM:])
+
+
+class Tape:
+    """A wandering delay: pitch moves slowly with the reel and quickly with the capstan."""
+
+    BASE = 320
+    """Samples of delay when the tape runs true."""
+    WANDER = ((0.23, 5.0, 0.0), (0.57, 9.0, 1.1), (6.1, 3.0, 2.3), (9.3, 1.5, 0.4))
+    """Rate in Hz, depth in cents, phase."""
+    PAST = 1024
+
+    def __init__(self, wobble: float, period: int | None) -> None:
+        self._period = period
+        self._waves: list[tuple[float, float, float]] = []
+        for rate, cents, phase in self.WANDER:
+            if period is not None:
+                seconds = period / SAMPLE_RATE
+                rate = max(1, round(rate * seconds)) / seconds
+            depth = (2.0 ** (cents * wobble / 1200) - 1) * SAMPLE_RATE / (2 * np.pi * rate)
+            self._waves.append((rate, min(depth, 120.0), phase))
+        self._past = np.zeros((2, self.PAST))
+
+    def process(self, x: Samples, start: int) -> Samples:
+        """x [2, n], its first sample at time `start` -> [2, n], delayed by about `BASE`."""
+        count = x.shape[1]
+        line = np.concatenate([self._past, x], axis=1)
+        self._past = line[:, count:]
+        index = np.arange(start, start + count)
+        if self._period is not None:
+            index = index % self._period
+        delay = np.full(count, float(self.BASE))
+        for rate, depth, phase in self._waves:
+            delay += depth * np.sin((2 * np.pi * rate / SAMPLE_RATE) * index + phase)
+        place = np.arange(self.PAST, self.PAST + count) - delay
+        whole = np.floor(place)
+        u = place - whole
+        at = whole.astype(np.int64)
+        # Lagrange's cubic through the four neighbours.
+        a = -u * (u - 1) * (u - 2) / 6
+        b = (u + 1) * (u - 1) * (u - 2) / 2
+        c = -(u + 1) * u * (u - 2) / 2
+        d = (u + 1) * u * (u - 1) / 6
+        out = np.empty_like(x)
+        for channel in (0, 1):
+            y = line[channel]
+            out[channel] = a * y[at - 1] + b * y[at] + c * y[at + 1] + d * y[at + 2]
+        return out
+
+
+TAPS = 4095
+HALF_TAPS = TAPS // 2
+TONE_SIZE = 20480
+"""FFT of the tone filter: a quantum and the 4096 samples before it."""
+BELLS = ((48.0, -1.5, 0.5), (110.0, 1.0, 0.7), (320.0, -1.8, 0.9), (2400.0, 2.2, 0.8))
+
+
+@lru_cache(maxsize=4)
+def tone_response(lowpass_hz: float) -> Spectrum:
+    """Returns the tone filter's spectrum at `TONE_SIZE`: linear phase, `HALF_TAPS` of delay."""
+    grid = 16384
+    hz = np.maximum(np.fft.rfftfreq(grid, 1 / SAMPLE_RATE), 0.5)
+    magnitude = 1 / np.sqrt(1 + (36.0 / hz) ** 8) / np.sqrt(1 + (hz / lowpass_hz) ** 8)
+    db = 3.0 / (1 + (3800.0 / hz) ** 2)
+    for centre, gain, width in BELLS:
+        db = db + gain * np.exp(-((np.log2(hz / centre) / width) ** 2))
+    magnitude = magnitude * 10 ** (db / 20)
+    magnitude[0] = 0.0
+    impulse = np.roll(np.fft.irfft(magnitude, grid), HALF_TAPS)[:TAPS]
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(TAPS) + 0.5) / TAPS)
+    taps = impulse * window
+    taps -= window * (np.sum(taps) / np.sum(window))  # no DC leaves the house
+    return np.asarray(np.fft.rfft(taps, TONE_SIZE))
+
+
+class Tone:
+    """High-pass, low-pass and the shape of the sound, as one linear-phase filter."""
+
+    DOOR_HZ = 950.0
+
+    def __init__(self, lowpass_hz: float) -> None:
+        self._open = tone_response(lowpass_hz)
+        self._shut = tone_response(min(lowpass_hz, self.DOOR_HZ))
+        self._past = np.zeros((2, TONE_SIZE - QUANTUM))
+
+    def process(self, x: Samples, door: Samples | None = None) -> tuple[Samples, Spectrum]:
+        """x [2, QUANTUM] -> ([2, QUANTUM] delayed by `HALF_TAPS`, spectrum [2, bins]).
+
+        `door` [QUANTUM] is how far it is shut, 0..1, at each sample of the output.
+        """
+        line = np.concatenate([self._past, x], axis=1)
+        self._past = line[:, QUANTUM:]
+        spectrum = np.fft.rfft(line, axis=1)
+        bright = spectrum * self._open
+        size = TONE_SIZE - QUANTUM
+        out = np.fft.irfft(bright, TONE_SIZE, axis=1)[:, size:]
+        if door is not None:
+            shut = np.fft.irfft(spectrum * self._shut, TONE_SIZE, axis=1)[:, size:]
+            out = out + door * (shut - out)
+        return np.asarray(out), np.asarray(bright)
+
+
+def duck_curve(
+    start: int, count: int, kicks: Sequence[int], depth: float, seconds: float
+) -> Samples:
+    """Returns the gain 1 - depth … 1 that the kicks press on samples start..start+count-1."""
+    down, hold = round(0.006 * SAMPLE_RATE), round(0.012 * SAMPLE_RATE)
+    back = round(seconds * SAMPLE_RATE)
+    shape = np.concatenate(
+        [
+            smoothstep(np.arange(down) / down),
+            np.ones(hold),
+            0.5 + 0.5 * np.cos(np.pi * np.arange(back) / back),
+        ]
+    )
+    pressed = np.zeros(count)
+    for kick in kicks:
+        low, high = max(kick, start), min(kick + len(shape), start + count)
+        if low < high:
+            here = pressed[low - start : high - start]
+            np.maximum(here, shape[low - kick : high - kick], out=here)
+    return np.asarray(1.0 - depth * pressed)

@@ -1,0 +1,283 @@
+"""Plays events into five buses and mixes them, one quantum at a time, before the master.
+
+Everything that moves with time is a function of the absolute sample, never a counter, so that a
+quantum's samples do not depend on how they were asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lofi.backends.procedural.ambience import Ambience
+from lofi.backends.procedural.drum_kit import DrumKit
+from lofi.backends.procedural.effects import (
+    HALF_TAPS,
+    QUANTUM,
+    Echo,
+    Reverb,
+    Tape,
+    Tone,
+    coloured,
+    duck_curve,
+)
+from lofi.backends.procedural.loudness import k_weight
+from lofi.backends.procedural.notes import BUSES, Event
+from lofi.backends.procedural.score import Score, all_events
+from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
+from lofi.backends.procedural.styles import REVERB_SENDS
+from lofi.backends.procedural.timbres import Tones, gain_of
+from lofi.backends.procedural.tones import Samples, smoothstep
+
+PREROLL_SEC = 3.2
+LONGEST_RING_SEC = 9.0
+DELAY = Tape.BASE + HALF_TAPS
+"""Samples by which the mixer's output lags behind the score."""
+TREMOLO_HZ, TREMOLO_DEPTH = 4.6, 0.16
+VIBES_HZ, VIBES_DEPTH = 5.2, 0.22
+
+
+@dataclass(slots=True)
+class _Voice:
+    """One event that sounds now."""
+
+    event: Event
+    samples: Samples
+    looped: bool
+    attack: int
+    release: int
+    left: float
+    right: float
+    end: int
+    """First sample at which it is silent."""
+
+
+class Feed:
+    """Hands out events as time goes by; writes the score just ahead of the music."""
+
+    def __init__(self, score: Score, start: int, period: int | None) -> None:
+        self._score = score
+        self._next = 0
+        self._waiting: list[Event] = []
+        if period is not None:
+            self._waiting = _circular(all_events(score), start, period)
+            self._next = score.count
+
+    def before(self, sample: int) -> list[Event]:
+        """Returns the events not yet handed out that start before `sample`, in order."""
+        fresh = False
+        while self._next < self._score.count and self._score.start_sample(self._next) < sample:
+            self._waiting += self._score.passage(self._next).events
+            self._next += 1
+            fresh = True
+        if fresh:
+            self._waiting.sort(key=_order)
+        cut = 0
+        while cut < len(self._waiting) and self._waiting[cut].start < sample:
+            cut += 1
+        ready, self._waiting = self._waiting[:cut], self._waiting[cut:]
+        return ready
+
+
+def _order(event: Event) -> tuple[int, str, str, int]:
+    return (event.start, event.bus, event.instrument, event.midi)
+
+
+def _circular(events: list[Event], start: int, period: int) -> list[Event]:
+    """Returns the events of a loop as they fall from `start` to one turn after its end."""
+    turns = -(-(round(LONGEST_RING_SEC * SAMPLE_RATE) - start) // period)
+    copies = []
+    for turn in range(-turns, 2):
+        for event in events:
+            at = event.start % period + turn * period
+            if at < 2 * period:
+                copies.append(
+                    Event(
+                        at,
+                        event.bus,
+                        event.instrument,
+                        event.midi,
+                        event.velocity,
+                        event.length,
+                        event.release_sec,
+                        event.pan,
+                    )
+                )
+    return sorted(copies, key=_order)
+
+
+class Mixer:
+    """The whole chain up to the gain. Call `quantum` again and again.
+
+    Args:
+        settings: the track.
+        score: its score, written as far as needed.
+        period: the loop's length in samples, or None.
+    """
+
+    def __init__(self, settings: Settings, score: Score, period: int | None = None) -> None:
+        style = settings.style
+        self._settings = settings
+        self._period = period
+        self.start = 0
+        """Time of the next quantum's first sample, in samples of the score."""
+        if period is not None:
+            self.start = -QUANTUM * math.ceil(PREROLL_SEC * SAMPLE_RATE / QUANTUM)
+        self._feed = Feed(score, self.start, period)
+        self._tones = Tones()
+        self.kit = DrumKit(settings)
+        self._voices: list[_Voice] = []
+        self._kicks: list[int] = []
+        self.levels = bus_levels(settings)
+        self._ambience = Ambience(settings, period)
+        self._echo = Echo(round(0.75 * settings.beat_sec * SAMPLE_RATE))
+        self._reverb = Reverb(settings.reverb, style.reverb_tail_sec)
+        self._tape = Tape(settings.wobble, period)
+        self._tone = Tone(settings.lowpass_hz)
+        first = score.form.sections[0]
+        self._door = first.bars * settings.bar_sec * SAMPLE_RATE if first.door else 0.0
+        self._weight = k_weight(20480)
+
+    def quantum(self) -> tuple[Samples, float]:
+        """Returns the next [2, QUANTUM] before gain, `DELAY` late, and its K-weighted power."""
+        start, end = self.start, self.start + QUANTUM
+        self._wake(end)
+        buses = {bus: np.zeros((2, QUANTUM)) for bus in BUSES}
+        used = {voice.event.bus for voice in self._voices}
+        for voice in self._voices:
+            _play(voice, buses[voice.event.bus], start)
+        self._voices = [voice for voice in self._voices if voice.end > end]
+        self._tremble(buses, used, start)
+        self._press(buses, used, start)
+        mixed = self._mix(buses, used)
+        self._ambience.add(mixed, start)
+        taped = self._tape.process(mixed, start)
+        out, spectrum = self._tone.process(taped, self._shut(start))
+        self.start = end
+        weighed = np.sum(np.abs(spectrum) ** 2, axis=0) * self._weight
+        size = 2 * (len(self._weight) - 1)
+        return out, float(2 * np.sum(weighed)) / size / size
+
+    def _wake(self, end: int) -> None:
+        for event in self._feed.before(end):
+            voice = self._voice(event)
+            if voice.end <= self.start:
+                continue
+            self._voices.append(voice)
+            if event.instrument == "kick":
+                self._kicks.append(event.start)
+
+    def _voice(self, event: Event) -> _Voice:
+        angle = (event.pan + 1) * math.pi / 4
+        left, right = math.sqrt(2) * math.cos(angle), math.sqrt(2) * math.sin(angle)
+        if event.bus == "drums":
+            hit = self.kit.get(event.instrument, event.midi)[None, :]
+            gain = event.velocity
+            return _Voice(
+                event, hit, False, 0, 0, left * gain, right * gain, event.start + hit.shape[1]
+            )
+        seconds = event.length / SAMPLE_RATE + event.release_sec
+        tone = self._tones.get(event.instrument, event.midi, event.velocity, seconds)
+        release = max(1, round(event.release_sec * SAMPLE_RATE))
+        sounding = event.length + release
+        if not tone.looped:
+            sounding = min(sounding, tone.samples.shape[1])
+        gain = gain_of(event.instrument, event.velocity)
+        return _Voice(
+            event,
+            tone.samples,
+            tone.looped,
+            round(tone.attack_sec * SAMPLE_RATE),
+            release,
+            left * gain,
+            right * gain,
+            event.start + sounding,
+        )
+
+    def _tremble(self, buses: dict[str, Samples], used: set[str], start: int) -> None:
+        settings = self._settings
+        if "keys" in used and settings.keys in ("ep", "organ"):
+            wave = TREMOLO_DEPTH * self._lfo(TREMOLO_HZ, start)
+            buses["keys"][0] *= 1 + wave
+            buses["keys"][1] *= 1 - wave
+        if "lead" in used and settings.lead == "vibes":
+            buses["lead"] *= 1 - VIBES_DEPTH * (0.5 - 0.5 * self._lfo(VIBES_HZ, start))
+
+    def _lfo(self, rate_hz: float, start: int) -> Samples:
+        index = np.arange(start, start + QUANTUM)
+        if self._period is not None:
+            seconds = self._period / SAMPLE_RATE
+            rate_hz = max(1, round(rate_hz * seconds)) / seconds
+            index = index % self._period
+        return np.asarray(np.sin((2 * np.pi * rate_hz / SAMPLE_RATE) * index))
+
+    def _press(self, buses: dict[str, Samples], used: set[str], start: int) -> None:
+        """Applies bus levels, and the kick's duck on keys, pad and bass."""
+        duck = self._settings.style.duck
+        self._kicks = [kick for kick in self._kicks if kick > start - SAMPLE_RATE]
+        curve: Samples | None = None
+        if duck is not None and self._kicks:
+            curve = duck_curve(start, QUANTUM, self._kicks, duck.depth, duck.seconds)
+        for bus in used:
+            buses[bus] *= self.levels[bus]
+            if curve is not None and bus in ("keys", "pad", "bass"):
+                buses[bus] *= curve
+
+    def _mix(self, buses: dict[str, Samples], used: set[str]) -> Samples:
+        settings = self._settings
+        send = np.zeros(QUANTUM)
+        for bus in BUSES:  # in one order always: sums of floats depend on it
+            if bus in used and REVERB_SENDS[bus] > 0:
+                level = 0.5 * REVERB_SENDS[bus] * settings.reverb
+                send += level * (buses[bus][0] + buses[bus][1])
+        mixed = buses["pad"] + buses["bass"]
+        mixed += self._echo.process(buses["lead"])
+        if "keys" in used or "drums" in used:
+            mixed += coloured(buses["keys"] + buses["drums"], settings.bits)
+        mixed += settings.style.reverb_wet * self._reverb.process(send)
+        return mixed
+
+    def _shut(self, start: int) -> Samples | None:
+        if start - DELAY >= self._door:
+            return None
+        u = np.clip((np.arange(start, start + QUANTUM) - DELAY) / self._door, 0.0, 1.0)
+        return np.asarray(0.75 * (1 - u * u))
+
+
+def bus_levels(settings: Settings) -> dict[str, float]:
+    """Returns the gain of each bus: the style's, moved by the prompt's words."""
+    levels = dict(settings.style.levels)
+    levels["lead"] *= settings.lead_level
+    levels["bass"] *= settings.bass_level / math.sqrt(2)
+    return levels
+
+
+def _play(voice: _Voice, bus: Samples, start: int) -> None:
+    """Adds what of `voice` falls into the bus's quantum, which begins at `start`."""
+    event = voice.event
+    low, high = max(start, event.start), min(start + bus.shape[1], voice.end)
+    if low >= high:
+        return
+    first, last = low - event.start, high - event.start
+    piece = _cut(voice, first, last)
+    if first < voice.attack:
+        piece = piece * smoothstep(np.arange(first, last) / voice.attack)
+    if voice.release and last > event.length:
+        fall = 1 - (np.arange(first, last) - event.length) / voice.release
+        piece = piece * smoothstep(fall)
+    a, b = low - start, high - start
+    bus[0, a:b] += voice.left * piece[0]
+    bus[1, a:b] += voice.right * piece[-1]
+
+
+def _cut(voice: _Voice, first: int, last: int) -> Samples:
+    samples = voice.samples
+    if not voice.looped:
+        return samples[:, first:last]
+    size = samples.shape[1]
+    begin = first % size
+    if begin + last - first <= size:
+        return samples[:, begin : begin + last - first]
+    return np.concatenate([samples[:, begin:], samples[:, : last - first - (size - begin)]], axis=1)

@@ -1,0 +1,175 @@
+"""The backend: a recipe in, facts and finished stretches of sound out, from the first second on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lofi.backends.procedural.effects import QUANTUM
+from lofi.backends.procedural.level import MEASURED_SEC, Forecast, Rider, decibels
+from lofi.backends.procedural.master import LATENCY, Master
+from lofi.backends.procedural.mixer import DELAY, Mixer
+from lofi.backends.procedural.score import Score
+from lofi.backends.procedural.settings import SAMPLE_RATE, Settings, resolve
+from lofi.backends.procedural.tones import Samples
+from lofi.errors import UnsupportedTask
+from lofi.worker.backend import Check, Event, Facts, Job, Model, Phase, Sound, Step, Stretch
+
+FIRST_STRETCH = QUANTUM
+"""Frames of the first stretch: a third of a second, so that sound begins at once."""
+STRETCH = 2 * SAMPLE_RATE
+TASKS = ("text2music", "retake")
+
+
+class Procedural:
+    """The embedded synthesiser as a backend. It holds no weights and keeps nothing between jobs."""
+
+    def load(self, job: Job, check: Check) -> Iterator[Event]:
+        """Has nothing to bring."""
+        check()
+        yield from ()
+
+    def run(self, job: Job, check: Check) -> Iterator[Event]:
+        """Renders one track; see `lofi.worker.backend.Backend.run`.
+
+        Raises:
+            UnsupportedTask: a task other than `TASKS`.
+            InvalidParams: a key or time signature that cannot be read.
+        """
+        task = str(job.recipe.get("task") or "text2music")
+        if task not in TASKS:
+            raise UnsupportedTask(
+                f"procedural cannot do {task}",
+                hint="Use ace_step_15, or task text2music or retake.",
+                param="task",
+            )
+        settings = resolve(job.recipe)
+        yield from play(settings, check)
+
+    def operate(
+        self, operation: str, params: Mapping[str, Any], model: Model, check: Check
+    ) -> Iterator[Event]:
+        """Knows no operation.
+
+        Raises:
+            UnsupportedTask: always.
+        """
+        raise UnsupportedTask(
+            f"procedural has no operation {operation}",
+            hint="Name a backend that has it.",
+        )
+        yield from ()
+
+    def unload(self) -> None:
+        """Holds nothing to let go of."""
+
+
+def facts_of(settings: Settings) -> dict[str, Any]:
+    """Returns what the track's metadata says about `settings`."""
+    return {
+        "bpm": settings.bpm,
+        "keyscale": settings.key.name,
+        "timesignature": str(settings.meter),
+        "style": settings.style.name,
+        "instruments": settings.instruments,
+        "loop": settings.loopable,
+        "grid": {
+            "bpm": settings.grid_bpm,
+            "first_beat_sec": 0.0,
+            "beats_per_bar": settings.bar_beats,
+            "confidence": 1.0,
+            "source": "score",
+        },
+    }
+
+
+def play(settings: Settings, check: Check) -> Iterator[Event]:
+    """Yields facts, the sound and its stretches for `settings`."""
+    renderer = Renderer(settings, check)
+    yield Facts(facts_of(settings))
+    yield Phase("decoding", total=renderer.quanta, device="cpu", dtype="float64")
+    yield Sound(
+        sample_rate=SAMPLE_RATE,
+        channels=2,
+        frames=renderer.frames,
+        streams=True,
+        mastered=True,
+    )
+    waiting: list[NDArray[np.float32]] = []
+    held, wanted, done = 0, FIRST_STRETCH, 0
+    for piece in renderer.pieces():
+        waiting.append(piece)
+        held += len(piece)
+        done += 1
+        if held >= wanted:
+            yield Stretch(np.concatenate(waiting))
+            yield Step(min(done, renderer.quanta), renderer.quanta)
+            waiting, held, wanted = [], 0, STRETCH
+    if waiting:
+        yield Stretch(np.concatenate(waiting))
+    yield Step(renderer.quanta, renderer.quanta)
+
+
+class Renderer:
+    """Renders one track quantum by quantum.
+
+    Args:
+        settings: the track.
+        check: called before each quantum; raises when the track is no longer wanted.
+    """
+
+    def __init__(self, settings: Settings, check: Check) -> None:
+        self._settings = settings
+        self._check = check
+        self._score = Score(settings)
+        end = self._score.end_sample
+        self.frames = end if settings.loopable else settings.frames
+        period = end if settings.loopable else None
+        self._mixer = Mixer(settings, self._score, period)
+        self._master = Master(settings, self.frames, end)
+
+    @property
+    def quanta(self) -> int:
+        """Number of pieces `pieces` will yield, at most."""
+        return -(-self.frames // QUANTUM)
+
+    def pieces(self) -> Iterator[NDArray[np.float32]]:
+        """Yields finished [n, 2] float32 pieces; together exactly `frames` long."""
+        mixer, master = self._mixer, self._master
+        skip = DELAY + LATENCY - mixer.start
+        """Samples of the master's output that lie before the track's first."""
+        forecast = Forecast(self._settings, self._score, mixer.kit, mixer.levels)
+        rider = Rider(self._settings, forecast, self.frames)
+        first, powers = self._opening(skip)
+        seconds = min(MEASURED_SEC, self.frames / SAMPLE_RATE)
+        rider.begin(powers, seconds)
+        gain, sent = decibels(rider.gain_db), 0
+        while sent < self.frames:
+            self._check()
+            quantum, power = first.pop(0) if first else mixer.quantum()
+            if mixer.start - len(first) * QUANTUM > DELAY:
+                after = decibels(rider.follow(power, QUANTUM / SAMPLE_RATE))
+            else:
+                after = gain
+            out = master.process(quantum, gain, after)
+            gain = after
+            if skip >= QUANTUM:
+                skip -= QUANTUM
+                continue
+            out = out[:, skip : skip + self.frames - sent]
+            skip = 0
+            yield master.finish(out, sent)
+            sent += out.shape[1]
+
+    def _opening(self, skip: int) -> tuple[list[tuple[Samples, float]], list[float]]:
+        """Returns the quanta of the first five seconds and the powers of those that count."""
+        wanted = min(MEASURED_SEC * SAMPLE_RATE, self.frames)
+        quanta: list[tuple[Samples, float]] = []
+        while len(quanta) * QUANTUM < wanted + skip:
+            self._check()
+            quanta.append(self._mixer.quantum())
+        before = (skip - LATENCY) // QUANTUM
+        return quanta, [power for _, power in quanta[before:]]

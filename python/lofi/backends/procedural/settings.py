@@ -1,0 +1,265 @@
+"""From a recipe to settings with every value filled in.
+
+Explicit parameters win over words of the prompt, words over the style's defaults, and the seed
+fills the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lofi.backends.procedural import words
+from lofi.backends.procedural.randomness import Draws, key_of
+from lofi.backends.procedural.styles import STYLES, Style
+from lofi.errors import InvalidParams
+
+SAMPLE_RATE = 48000
+MAJOR_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+MINOR_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
+LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+BAR_BEATS = {2: 2, 3: 3, 4: 4, 6: 3}
+"""Quarter beats of a bar by numerator; 6 is 6/8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A tonic pitch class (C is 0) and a mode."""
+
+    tonic: int
+    minor: bool
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the score and the mixer need to know about one track."""
+
+    seed: int
+    style: Style
+    frames: int
+    bpm: int
+    """As asked or drawn; what the track reports."""
+    grid_bpm: float
+    """What the bars are laid out at: `bpm`, halved or doubled into the style's range."""
+    key: Key
+    meter: int
+    keys: str
+    lead: str
+    bass: str
+    kit: str
+    pad: str | None
+    swing: float
+    noise: float
+    bits: int
+    lowpass_hz: float
+    wobble: float
+    density: float
+    saturation: float
+    reverb: float
+    rain: float
+    waves: float
+    jazz_chords: bool
+    lead_level: float
+    bass_level: float
+    drums_level: float
+    form: str
+    loopable: bool
+    fade_in_sec: float
+    fade_out_sec: float
+
+    @property
+    def duration_sec(self) -> float:
+        """Length asked for, in seconds."""
+        return self.frames / SAMPLE_RATE
+
+    @property
+    def bar_beats(self) -> int:
+        """Quarter beats of one bar."""
+        return BAR_BEATS[self.meter]
+
+    @property
+    def beat_sec(self) -> float:
+        """Seconds of one beat of the grid."""
+        return 60.0 / self.grid_bpm
+
+    @property
+    def bar_sec(self) -> float:
+        """Seconds of one bar."""
+        return self.bar_beats * self.beat_sec
+
+    @property
+    def instruments(self) -> list[str]:
+        """Names of what plays, for the track's metadata."""
+        names = [self.keys, self.lead, self.bass]
+        if self.pad is not None and self.pad != self.keys:
+            names.append(self.pad)
+        if self.kit != "none":
+            names.append(f"{self.kit} kit")
+        if self.rain > 0:
+            names.append("rain")
+        if self.waves > 0:
+            names.append("waves")
+        return names
+
+
+def parse_key(text: str) -> Key:
+    """Returns the key written as `C minor`, `F# major`, `Bb`, `Am`, also with ♯ and ♭.
+
+    Raises:
+        InvalidParams: the text names no key.
+    """
+    match = re.fullmatch(
+        r"\s*([A-Ga-g])\s*([#b♯♭]?)\s*(m|min|minor|maj|major)?\s*", text.strip(), re.IGNORECASE
+    )
+    if match is None:
+        raise InvalidParams(
+            f"keyscale {text!r} is not a key",
+            hint='Write a key such as "C minor", "F# major", "Bb" or "Am".',
+            param="keyscale",
+        )
+    letter, sign, mode = match.group(1).upper(), match.group(2), match.group(3) or "major"
+    sign = {"♯": "#", "♭": "b", "B": "b"}.get(sign, sign)
+    minor = mode == "m" or mode.lower() in ("min", "minor")
+    tonic = (LETTERS[letter] + {"#": 1, "b": -1, "": 0}[sign]) % 12
+    return Key(tonic, minor, f"{letter}{sign} {'minor' if minor else 'major'}")
+
+
+def fold(bpm: float, low: float) -> float:
+    """Returns `bpm` halved or doubled into [low, 2 * low)."""
+    while bpm < low:
+        bpm *= 2
+    while bpm >= 2 * low:
+        bpm /= 2
+    return bpm
+
+
+def resolve(recipe: Mapping[str, Any]) -> Settings:
+    """Returns the settings of `recipe`; pure, the same for the same recipe.
+
+    Raises:
+        InvalidParams: a key or a time signature that cannot be read.
+    """
+    seed = _seed(recipe)
+    wishes = words.read(str(recipe.get("prompt") or ""))
+    style = STYLES[str(recipe.get("style") or wishes.style or "lofi")]
+    numbers = wishes.numbers
+    bpm = _bpm(recipe, style, numbers["tempo"], seed)
+    keys, lead, bass, kit, pad = _band(style, wishes, seed)
+    rain, waves = _weather(style, wishes)
+
+    def knob(name: str, default: float, low: float, high: float, change: float) -> float:
+        asked = recipe.get(name)
+        value = default + change if asked is None else float(asked)
+        return min(high, max(low, value))
+
+    return Settings(
+        seed=seed,
+        style=style,
+        frames=round(SAMPLE_RATE * float(recipe.get("duration_sec") or 60.0)),
+        bpm=bpm,
+        grid_bpm=fold(float(bpm), style.fold_bpm),
+        key=_key(recipe, style, numbers["minor"], seed),
+        meter=_meter(recipe),
+        keys=keys,
+        lead=lead,
+        bass=bass,
+        kit=kit,
+        pad=pad,
+        swing=knob("swing", 0.55, 0.0, 1.0, numbers["swing"]),
+        noise=knob("noise", 0.3, 0.0, 1.0, numbers["noise"]),
+        bits=round(knob("bits", 12, 6, 16, numbers["bits"])),
+        lowpass_hz=_lowpass_hz(recipe, numbers["bright"]),
+        wobble=knob("wobble", 0.2, 0.0, 1.0, numbers["wobble"]),
+        density=knob("density", 0.5, 0.0, 1.0, numbers["density"]),
+        saturation=knob("saturation", 0.35, 0.0, 1.0, numbers["saturation"]),
+        reverb=min(1.0, max(0.0, style.reverb + numbers["reverb"] / 2)),
+        rain=rain,
+        waves=waves,
+        jazz_chords=style.name == "lofi" and numbers["jazz"] >= 0.2,
+        lead_level=max(0.2, 1 + numbers["lead_level"]),
+        bass_level=max(0.2, 1 + numbers["bass_level"]),
+        drums_level=max(0.5, 1 + numbers["drums_level"] / 4),
+        form=str(recipe.get("form") or "song"),
+        loopable=bool(recipe.get("loopable") or False),
+        fade_in_sec=float(recipe.get("fade_in_sec") or 0.0),
+        fade_out_sec=float(recipe.get("fade_out_sec") or 0.0),
+    )
+
+
+def _seed(recipe: Mapping[str, Any]) -> int:
+    seed = int(recipe.get("seed") or 0)
+    if recipe.get("task") != "retake":
+        return seed
+    # A retake is another take of the same request: every draw moves, the request stays.
+    return key_of(seed, f"retake/{int(recipe.get('retake_seed') or 0)}") & 0xFFFFFFFF
+
+
+def _bpm(recipe: Mapping[str, Any], style: Style, tempo: float, seed: int) -> int:
+    asked = recipe.get("bpm")
+    if asked is not None:
+        return int(asked)
+    middle, half = (style.bpm_low + style.bpm_high) / 2, (style.bpm_high - style.bpm_low) / 2
+    spread = Draws(seed, "tempo").between(-0.75, 0.75)
+    wanted = middle + half * (0.9 * min(1.0, max(-1.0, tempo)) + spread)
+    return round(min(style.bpm_high, max(style.bpm_low, wanted)))
+
+
+def _key(recipe: Mapping[str, Any], style: Style, minor_sum: float, seed: int) -> Key:
+    asked = recipe.get("keyscale")
+    if asked is not None:
+        return parse_key(str(asked))
+    draws = Draws(seed, "key")
+    tonic = draws.below(12)
+    minor = draws.chance(style.minor_chance + minor_sum / 2)
+    name = f"{MINOR_NAMES[tonic]} minor" if minor else f"{MAJOR_NAMES[tonic]} major"
+    return Key(tonic, minor, name)
+
+
+def _meter(recipe: Mapping[str, Any]) -> int:
+    asked = str(recipe.get("timesignature") or "4").split("/")[0].strip()
+    if not asked.isdigit() or int(asked) not in BAR_BEATS:
+        raise InvalidParams(
+            f"timesignature {recipe.get('timesignature')!r} is not one of 2, 3, 4, 6",
+            hint="Use 2, 3, 4 or 6 (2/4, 3/4, 4/4, 6/8).",
+            param="timesignature",
+        )
+    return int(asked)
+
+
+def _band(
+    style: Style, wishes: words.Wishes, seed: int
+) -> tuple[str, str, str, str, str | None]:
+    draws = Draws(seed, "band")
+    roles = wishes.roles
+    keys = draws.weighted(style.keys)
+    keys = roles.get("keys", keys)
+    leads = {name: weight for name, weight in style.lead.items() if name != keys}
+    lead = draws.weighted(leads)
+    lead = roles.get("lead", lead)
+    bass = draws.weighted(style.bass)
+    bass = roles.get("bass", bass)
+    kit = draws.weighted(style.kit)
+    kit = roles.get("kit", kit)
+    pad: str | None = draws.weighted(style.pads)
+    if not draws.chance(style.pad_chance):
+        pad = None
+    pad = roles.get("pad", pad or "none")
+    return keys, lead, bass, kit, None if pad == "none" else pad
+
+
+def _weather(style: Style, wishes: words.Wishes) -> tuple[float, float]:
+    rain = min(1.0, wishes.numbers["rain"])
+    if style.name == "rain":
+        rain = max(0.6, rain)
+    if wishes.without_rain:
+        rain = 0.0
+    return rain, min(1.0, wishes.numbers["waves"])
+
+
+def _lowpass_hz(recipe: Mapping[str, Any], bright: float) -> float:
+    asked = recipe.get("lowpass_hz")
+    wanted = 6500.0 * 2.0**bright if asked is None else float(asked)
+    return min(16000.0, max(500.0, wanted))

@@ -1,0 +1,180 @@
+"""What each word of a prompt means to the synthesiser. Data only; `words` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """How one word moves the track. Numbers of several words add up."""
+
+    minor: float = 0.0
+    tempo: float = 0.0
+    density: float = 0.0
+    bright: float = 0.0
+    """Octaves of the low-pass."""
+    reverb: float = 0.0
+    swing: float = 0.0
+    noise: float = 0.0
+    wobble: float = 0.0
+    saturation: float = 0.0
+    bits: int = 0
+    jazz: float = 0.0
+    lead_level: float = 0.0
+    bass_level: float = 0.0
+    drums_level: float = 0.0
+    rain: float = 0.0
+    waves: float = 0.0
+    keys: str | None = None
+    lead: str | None = None
+    bass: str | None = None
+    kit: str | None = None
+    pad: str | None = None
+
+
+STYLE_WORDS: dict[str, str] = {
+    **dict.fromkeys(("lofi", "chillhop", "hip hop", "boom bap", "study", "beats"), "lofi"),
+    **dict.fromkeys(("jazz", "bossa", "bebop", "lounge", "blues", "trio"), "jazz"),
+    "swing": "jazz",
+    **dict.fromkeys(
+        ("ambient", "drone", "meditation", "sleep", "space", "atmospheric", "yoga"), "ambient"
+    ),
+    **dict.fromkeys(("house", "deep house", "club", "dance", "disco", "techno"), "house"),
+    **dict.fromkeys(("rain", "rainy", "storm", "drizzle", "thunder"), "rain"),
+}
+
+INSTRUMENT_WORDS: dict[str, Word] = {
+    "piano": Word(keys="piano"),
+    "rhodes": Word(keys="ep"),
+    "electric piano": Word(keys="ep"),
+    "wurlitzer": Word(keys="ep"),
+    "keys": Word(keys="ep"),
+    "guitar": Word(keys="guitar"),
+    "acoustic": Word(keys="guitar"),
+    "organ": Word(keys="organ"),
+    "vibes": Word(lead="vibes"),
+    "vibraphone": Word(lead="vibes"),
+    "marimba": Word(lead="bell"),
+    "kalimba": Word(lead="bell"),
+    "bells": Word(lead="bell"),
+    "music box": Word(lead="bell"),
+    "flute": Word(lead="flute"),
+    "sax": Word(lead="reed"),
+    "saxophone": Word(lead="reed"),
+    "trumpet": Word(lead="reed"),
+    "synth": Word(lead="lead"),
+    "pad": Word(pad="pad"),
+    "pads": Word(pad="pad"),
+    "strings": Word(pad="strings"),
+    "upright": Word(bass="upright"),
+    "sub": Word(bass="sub", bass_level=0.2),
+    "bass": Word(bass_level=0.15),
+    "drums": Word(drums_level=0.2),
+    "drumless": Word(kit="none"),
+    "beatless": Word(kit="none"),
+    "brushes": Word(kit="brush"),
+    "brushed": Word(kit="brush"),
+}
+
+MOOD_WORDS: dict[str, Word] = {
+    "sad": Word(minor=0.8, tempo=-0.35, density=-0.2),
+    "melancholic": Word(minor=0.7, tempo=-0.2, density=-0.1),
+    "melancholy": Word(minor=0.7, tempo=-0.2, density=-0.1),
+    "lonely": Word(minor=0.6, density=-0.3, reverb=0.2),
+    "dark": Word(minor=0.7, bright=-0.35),
+    "mysterious": Word(minor=0.6, reverb=0.2, jazz=0.3),
+    "happy": Word(minor=-0.8, tempo=0.35, density=0.15, bright=0.15),
+    "hopeful": Word(minor=-0.5),
+    "bright": Word(minor=-0.4, bright=0.3),
+    "peaceful": Word(minor=-0.3, tempo=-0.3, density=-0.25),
+    "romantic": Word(minor=-0.2, tempo=-0.2),
+    "nostalgic": Word(wobble=0.15, noise=0.1),
+    "warm": Word(bright=-0.2, saturation=0.15),
+    "cozy": Word(bright=-0.2, noise=0.1, minor=-0.2),
+    "dreamy": Word(reverb=0.35, wobble=0.1, density=-0.1, pad="pad"),
+    "soulful": Word(keys="ep", jazz=0.2),
+}
+
+ENERGY_WORDS: dict[str, Word] = {
+    "energetic": Word(tempo=0.6, density=0.3, drums_level=0.15),
+    "groovy": Word(swing=0.15, density=0.15, bass_level=0.1),
+    "funky": Word(swing=0.15, density=0.25, bass_level=0.15),
+    "busy": Word(density=0.35),
+    "minimal": Word(density=-0.4),
+    "sparse": Word(density=-0.4),
+    "calm": Word(tempo=-0.4, density=-0.2, drums_level=-0.1),
+    "relaxing": Word(tempo=-0.3, density=-0.15),
+    "chill": Word(tempo=-0.15),
+    "gentle": Word(drums_level=-0.2, bright=-0.1),
+    "soft": Word(drums_level=-0.2, bright=-0.15),
+    "focus": Word(density=-0.15, lead_level=-0.25),
+    "coding": Word(lead_level=-0.15),
+    "library": Word(density=-0.2, lead_level=-0.2),
+    "slow": Word(tempo=-0.8),
+    "downtempo": Word(tempo=-0.6),
+    "lazy": Word(tempo=-0.5, swing=0.1),
+    "upbeat": Word(tempo=0.6),
+    "uptempo": Word(tempo=0.7),
+    "fast": Word(tempo=0.9),
+}
+
+SCENE_WORDS: dict[str, Word] = {
+    "night": Word(minor=0.35, bright=-0.2),
+    "late night": Word(minor=0.4, bright=-0.25),
+    "midnight": Word(minor=0.5, bright=-0.3),
+    "morning": Word(minor=-0.5, bright=0.2),
+    "sunrise": Word(minor=-0.5, bright=0.2),
+    "evening": Word(tempo=-0.15, bright=-0.1),
+    "sunset": Word(minor=-0.2, reverb=0.1),
+    "winter": Word(lead="bell", reverb=0.2),
+    "snow": Word(lead="bell", reverb=0.2),
+    "summer": Word(keys="guitar", minor=-0.3),
+    "autumn": Word(keys="piano", minor=0.3),
+    "spring": Word(minor=-0.4, bright=0.1),
+    "cafe": Word(keys="piano", kit="brush"),
+    "coffee": Word(keys="piano", kit="brush"),
+    "coffee shop": Word(keys="piano", kit="brush"),
+    "city": Word(minor=0.1),
+    "tokyo": Word(jazz=0.2),
+    "rain": Word(rain=0.6),
+    "rainy": Word(rain=0.6),
+    "drizzle": Word(rain=0.35),
+    "storm": Word(rain=0.9),
+    "thunder": Word(rain=0.9),
+    "ocean": Word(waves=0.6),
+    "waves": Word(waves=0.6),
+    "sea": Word(waves=0.5),
+    "wind": Word(waves=0.3),
+    "forest": Word(lead="flute"),
+    "nature": Word(lead="flute"),
+    "sleep": Word(tempo=-0.5, density=-0.2),
+}
+
+TEXTURE_WORDS: dict[str, Word] = {
+    "vinyl": Word(noise=0.3),
+    "crackle": Word(noise=0.3),
+    "dusty": Word(noise=0.25, bits=-2),
+    "tape": Word(wobble=0.2, saturation=0.15),
+    "cassette": Word(wobble=0.25, saturation=0.15),
+    "vhs": Word(wobble=0.35, saturation=0.1),
+    "retro": Word(wobble=0.15, saturation=0.1),
+    "8 bit": Word(bits=-4, lead="lead"),
+    "8bit": Word(bits=-4, lead="lead"),
+    "gaming": Word(lead="lead", bits=-2),
+    "clean": Word(noise=-0.3, wobble=-0.2),
+    "muffled": Word(bright=-0.5),
+    "underwater": Word(bright=-0.8),
+    "reverb": Word(reverb=0.35),
+    "spacious": Word(reverb=0.4),
+    "dry": Word(reverb=-0.3),
+    "jazzy": Word(jazz=0.4, swing=0.15),
+}
+
+VOCABULARY: dict[str, Word] = {
+    **INSTRUMENT_WORDS,
+    **MOOD_WORDS,
+    **ENERGY_WORDS,
+    **SCENE_WORDS,
+    **TEXTURE_WORDS,
+}
