@@ -70,6 +70,8 @@ def resolve(
         LofiError: any of the errors `generate` answers with; nothing was queued.
     """
     given = canonical_names(params)
+    for name in ("backend", "variant", "metas", "instrumental"):
+        parameters.SHARED[name].check(given.get(name))
     audio = dict(audio or {})
     delivery = {
         name: item.default if given.get(name) is None else item.check(given[name])

@@ -1,0 +1,295 @@
+"""From requests to recipes: defaults, names, ranges, and the errors `generate` answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lofi import catalog, music, parameters, recipe
+from lofi.catalog import Backend, Variant
+from lofi.errors import InvalidParams, LofiError
+from lofi.recipe import Audio, Checkpoint, Request
+
+
+@dataclass
+class World:
+    """Everything is installed unless a test says otherwise."""
+
+    missing: set[str] = field(default_factory=set)
+    lm_sizes: tuple[str, ...] = ()
+    lm_by_memory: str | None = None
+    backend: str = "auto"
+    fallback_to: str = "procedural"
+
+    def checkpoint(self, backend: Backend, variant: Variant) -> Checkpoint | None:
+        if backend.type in self.missing:
+            return None
+        sizes = self.lm_sizes if backend.type == "ace_step_15" else ()
+        version = backend.model_version(variant.name)
+        return Checkpoint(variant.name, variant.family, version, sizes)
+
+    def default_backend(self) -> str:
+        return self.backend
+
+    def default_variant(self, backend: Backend) -> str | None:
+        return None
+
+    def fallback(self) -> str:
+        return self.fallback_to
+
+    def default_lm(self) -> str:
+        return "auto"
+
+    def lm_for_tier(self, installed: tuple[str, ...]) -> str | None:
+        return self.lm_by_memory if self.lm_by_memory in installed else None
+
+
+NEURAL = {"ace_step_15", "ace_step", "musicgen"}
+SOURCE = Audio("/a.wav", {"sha256": "0" * 64}, 20.0)
+
+
+def resolve(world: World | None = None, **params: Any) -> Request:
+    given_audio = params.pop("audio", None)
+    params.setdefault("prompt", "rain")
+    return recipe.resolve(params, world or World(), draw_seed=lambda: 7, audio=given_audio)
+
+
+def recipe_of(world: World | None = None, **params: Any) -> dict[str, Any]:
+    return dict(resolve(world, **params).takes[0].recipe)
+
+
+def warnings_of(request: Request) -> list[str]:
+    return [warning.code for warning in request.warnings]
+
+
+def test_auto_takes_the_best_installed_backend() -> None:
+    assert recipe_of()["backend"] == "ace_step_15"
+    assert recipe_of(World(missing={"ace_step_15"}))["backend"] == "ace_step"
+    request = resolve(World(missing=NEURAL))
+    assert request.backend.type == "procedural"
+    assert warnings_of(request) == ["NO_NEURAL_BACKEND"]
+
+
+def test_a_named_backend_is_never_replaced() -> None:
+    with pytest.raises(LofiError) as caught:
+        resolve(World(missing=NEURAL), backend="ace-step-1.5")
+    assert caught.value.code == "BACKEND_NOT_INSTALLED"
+    assert "LOFI_ACE_STEP_15_MODEL_PATH" in caught.value.hint
+
+
+def test_no_fallback_wanted() -> None:
+    with pytest.raises(LofiError) as caught:
+        resolve(World(missing=NEURAL, fallback_to="none"))
+    assert caught.value.code == "BACKEND_NOT_INSTALLED"
+
+
+@pytest.mark.parametrize(
+    ("variant", "steps", "shift", "guidance"),
+    [("turbo", 8, 3, None), ("turbo-shift1", 8, 1, None), ("sft", 50, 1, 7), ("xl-base", 50, 1, 7)],
+)
+def test_presets_follow_the_family(variant: str, steps: int, shift: int, guidance: object) -> None:
+    made = recipe_of(backend="ace_step_15", variant=variant)
+    assert (made["infer_steps"], made["shift"]) == (steps, shift)
+    assert made.get("guidance_scale") == guidance
+
+
+def test_empty_lyrics_are_instrumental_for_both_generations() -> None:
+    assert recipe_of(backend="ace_step_15", vocal_language="en")["lyrics"] == "[Instrumental]"
+    assert recipe_of(backend="ace_step_15", vocal_language="en")["vocal_language"] == "unknown"
+    assert recipe_of(backend="ace_step", lyrics="[inst]")["lyrics"] == "[inst]"
+    forced = resolve(backend="ace_step", lyrics="la la", instrumental=True)
+    assert forced.takes[0].recipe["lyrics"] == "[inst]"
+    assert "PARAM_IGNORED" in warnings_of(forced)
+
+
+def test_metadata_becomes_words_where_the_model_reads_only_a_prompt() -> None:
+    made = recipe_of(backend="musicgen", bpm=90, keyscale="Cm", metas="genre: jazz")
+    assert made["prompt"] == "rain, genre: jazz, 90 bpm, C minor"
+    assert "bpm" not in made
+    native = recipe_of(backend="procedural", metas="bpm: 90, key: f#m, mood: calm")
+    assert (native["bpm"], native["keyscale"]) == (90, "F# minor")
+    assert native["prompt"] == "rain, mood: calm"
+
+
+def test_explicit_metadata_beats_the_free_form() -> None:
+    assert recipe_of(backend="procedural", bpm=80, metas="bpm: 90")["bpm"] == 80
+
+
+def test_parameters_of_another_backend_are_named_and_left_out() -> None:
+    request = resolve(backend="procedural", omega_scale=3, repaint_start=1)
+    assert "omega_scale" not in request.takes[0].recipe
+    ignored = {item.param for item in request.warnings if item.code == "PARAM_IGNORED"}
+    assert ignored == {"omega_scale", "repaint_start"}
+
+
+def test_delivery_never_changes_the_id() -> None:
+    plain = resolve(backend="procedural", seed=1)
+    other = resolve(backend="procedural", seed=1, format="ogg", title="x", priority="high",
+                    tags=["a"], force=True, auto_play=False)  # fmt: skip
+    assert plain.takes == other.takes
+
+
+def test_takes_have_seeds_in_a_row() -> None:
+    request = resolve(backend="procedural", seed=4294967295, batch_size=3)
+    assert [take.seed for take in request.takes] == [4294967295, 0, 1]
+    single = resolve(backend="procedural", seed=0)
+    assert single.takes[0].track_id == request.takes[1].track_id
+
+
+def test_a_drawn_seed_stands_for_none_and_minus_one() -> None:
+    assert recipe_of(seed=None)["seed"] == recipe_of(seed=-1)["seed"] == 7
+
+
+def test_the_planner_is_seeded_like_the_track() -> None:
+    world = World(lm_sizes=("0.6b", "1.7b"), lm_by_memory="1.7b")
+    made = resolve(world, backend="ace_step_15", seed=5, batch_size=2)
+    assert [take.recipe["lm_seed"] for take in made.takes] == [5, 5]
+    assert made.takes[0].recipe["lm_model"] == "1.7b"
+    assert made.takes[0].recipe["thinking"] is True
+    assert "lm_model" not in recipe_of(world, backend="ace_step_15", thinking=False)
+    with pytest.raises(LofiError) as caught:
+        resolve(backend="ace_step_15", thinking=True)
+    assert caught.value.code == "LM_UNAVAILABLE"
+
+
+def test_codes_skip_the_planner() -> None:
+    world = World(lm_sizes=("0.6b",), lm_by_memory="0.6b")
+    made = recipe_of(world, backend="ace_step_15", audio_codes="<|audio_code_3|><|audio_code_5|>")
+    assert made["audio_codes"] == [3, 5]
+    assert "thinking" not in made
+
+
+def test_a_task_takes_the_length_of_its_source() -> None:
+    made = resolve(backend="ace_step_15", task="cover", duration_sec=99, source="x",
+                   audio={"source": SOURCE})  # fmt: skip
+    assert made.takes[0].recipe["duration_sec"] == 20
+    assert made.takes[0].recipe["source"] == {"sha256": "0" * 64}
+    assert "PARAM_IGNORED" in warnings_of(made)
+    longer = resolve(backend="ace_step_15", task="outpaint", extend_left_sec=5, source="x",
+                     audio={"source": SOURCE})  # fmt: skip
+    assert longer.takes[0].recipe["duration_sec"] == 55
+
+
+def test_a_retake_is_its_sources_recipe_with_other_noise() -> None:
+    origin = resolve(backend="ace_step_15", prompt="sea", seed=3, shift=2, duration_sec=30)
+    again = resolve(
+        backend="ace_step_15",
+        task="retake",
+        prompt=None,
+        retake_seed=9,
+        source="x",
+        audio={"source": Audio("/a.wav", {"track": "d"}, 30, origin.takes[0].recipe)},
+    )
+    made = again.takes[0].recipe
+    assert (made["prompt"], made["seed"], made["shift"], made["duration_sec"]) == ("sea", 3, 2, 30)
+    assert (made["task"], made["retake_seed"], made["retake_variance"]) == ("retake", 9, 0.2)
+    assert "source" not in made
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": ""}, "INVALID_PROMPT"),
+    ({"prompt": "   "}, "INVALID_PROMPT"),
+    ({"prompt": "x" * 1001}, "INVALID_PROMPT"),
+    ({"prompt": 3}, "INVALID_PROMPT"),
+    ({"lyrics": "x" * 4097}, "INVALID_LYRICS"),
+    ({"lyrics": "la", "auto_lyrics": True}, "INVALID_LYRICS"),
+    ({"duration_sec": 0}, "INVALID_DURATION"),
+    ({"duration_sec": 601}, "INVALID_DURATION"),
+    ({"duration_sec": "long"}, "INVALID_DURATION"),
+    ({"duration_sec": True}, "INVALID_DURATION"),
+    ({"backend": "ace_step", "duration_sec": 4.9}, "INVALID_DURATION"),
+    ({"backend": "ace_step", "duration_sec": 240.1}, "INVALID_DURATION"),
+    ({"backend": "bandcamp"}, "INVALID_BACKEND"),
+    ({"variant": "turboo"}, "INVALID_BACKEND"),
+    ({"infer_steps": 21}, "INVALID_INFERENCE_STEPS"),
+    ({"infer_steps": 0}, "INVALID_INFERENCE_STEPS"),
+    ({"infer_steps": 8.5}, "INVALID_INFERENCE_STEPS"),
+    ({"variant": "sft", "infer_steps": 201}, "INVALID_INFERENCE_STEPS"),
+    ({"variant": "sft", "guidance_scale": 16}, "INVALID_GUIDANCE_SCALE"),
+    ({"backend": "ace_step", "guidance_scale": 0.5}, "INVALID_GUIDANCE_SCALE"),
+    ({"scheduler": "pingpong"}, "INVALID_SCHEDULER"),
+    ({"seed": 2**32}, "INVALID_PARAMS"),
+    ({"seed": "x"}, "INVALID_PARAMS"),
+    ({"bpm": 29}, "INVALID_PARAMS"),
+    ({"keyscale": "H minor"}, "INVALID_PARAMS"),
+    ({"timesignature": "5/4"}, "INVALID_PARAMS"),
+    ({"vocal_language": "tlh", "lyrics": "la"}, "INVALID_PARAMS"),
+    ({"timesteps": [1.5]}, "INVALID_PARAMS"),
+    ({"audio_codes": [64000]}, "INVALID_PARAMS"),
+    ({"promt": "x"}, "INVALID_PARAMS"),
+    ({"inference_steps": 8, "infer_steps": 9}, "INVALID_PARAMS"),
+    ({"task": "lego", "source": "x"}, "UNSUPPORTED_TASK"),
+    ({"task": "sing"}, "INVALID_PARAMS"),
+    ({"task": "cover"}, "INVALID_SOURCE"),
+    ({"task": "retake"}, "INVALID_SOURCE"),
+    ({"variant": "base", "task": "lego", "source": "x"}, "INVALID_PARAMS"),
+    ({"lm_model": "4b"}, "LM_UNAVAILABLE"),
+    ({"auto_lyrics": True}, "LM_UNAVAILABLE"),
+    ({"batch_size": 9}, "INVALID_PARAMS"),
+    ({"format": "aac"}, "INVALID_PARAMS"),
+]
+
+
+@pytest.mark.parametrize(("params", "code"), REFUSED, ids=lambda value: str(value)[:40])
+def test_bad_requests_are_refused_by_name(params: dict[str, Any], code: str) -> None:
+    request = {"backend": "ace_step_15", **params}
+    audio = {"source": SOURCE} if params.get("source") else None
+    with pytest.raises(LofiError) as caught:
+        resolve(audio=audio, **request)
+    assert caught.value.code == code
+    assert caught.value.message
+
+
+def test_a_typo_gets_the_nearest_name() -> None:
+    with pytest.raises(InvalidParams) as caught:
+        resolve(guidence_scale=3)
+    assert caught.value.data["did_you_mean"] == "guidance_scale"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Am", "A minor"),
+        ("F#m", "F# minor"),
+        ("f♯ Minor", "F# minor"),
+        ("Bb", "Bb major"),
+        ("C Major", "C major"),
+        ("d maj", "D major"),
+        ("E♭ minor", "Eb minor"),
+    ],
+)
+def test_keys_as_people_write_them(text: str, value: str) -> None:
+    assert music.keyscale(text) == value
+
+
+@given(st.dictionaries(st.sampled_from(sorted(parameters.known_names())), st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 300), st.floats(allow_nan=True), st.text(max_size=9),
+    st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(),
+                                                         max_size=2))))  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_any_request_is_answered_or_refused_by_name(params: dict[str, Any]) -> None:
+    """No request of known names, whatever its values, ends in anything but a typed error."""
+    try:
+        made = recipe.resolve(params, World(), draw_seed=lambda: 1)
+    except LofiError as error:
+        assert error.message
+    else:
+        assert all(len(take.track_id) == 16 for take in made.takes)
+
+
+def test_every_documented_spelling_of_a_backend() -> None:
+    for text, kind in {
+        "MusicGen": "musicgen",
+        "music-gen": "musicgen",
+        "ace-step": "ace_step",
+        "acestep": "ace_step",
+        "ACE_STEP_V1": "ace_step",
+        "ace-step-1.5": "ace_step_15",
+        "acestep15": "ace_step_15",
+        "ace_step_v15": "ace_step_15",
+    }.items():
+        assert catalog.backend_named(text).type == kind
