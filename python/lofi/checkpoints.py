@@ -69,21 +69,31 @@ def inspect(models: Path, name: str) -> Component:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Returns every file the component must have, whether it is there or not."""
+    """Returns every file the component must have, whether it is there or not.
+
+    Raises:
+        ValueError: its index of shards cannot be read.
+    """
     files = [folder / "config.json"]
     index = next(iter(sorted(folder.glob("*.safetensors.index.json"))), None)
     single = next((folder / name for name in SINGLE_WEIGHTS if (folder / name).is_file()), None)
     if single is not None:
         files.append(single)
     elif index is not None:
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        files += [index, *(folder / shard for shard in sorted(set(shards)))]
+        files += [index, *(folder / shard for shard in _shards(index))]
     else:
         files.append(folder / SINGLE_WEIGHTS[0])
     for start, names in FURTHER_FILES.items():
         if folder.name.startswith(start):
             files += [folder / name for name in names]
     return files
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index} is no index of shards") from error
 
 
 def read_header(path: Path) -> dict[str, Any]:
