@@ -6,8 +6,12 @@ A frame is a 4-byte big-endian length and a msgpack map with the message's `kind
 from __future__ import annotations
 
 import struct
+import types
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 import msgpack
@@ -210,7 +214,13 @@ _KINDS = {kind.kind: kind for kind in (*TO_WORKER, *FROM_WORKER)}
 def pack(message: Message) -> bytes:
     """Returns one frame."""
     body = {item.name: getattr(message, item.name) for item in fields(message)}
-    payload: bytes = msgpack.packb({"kind": message.kind, **body}, use_bin_type=True)
+    payload: bytes = msgpack.packb(
+        {"kind": message.kind, **body},
+        use_bin_type=True,
+        default=_plain,
+        # A path that is no UTF-8 comes as lone surrogates; it must reach the other side.
+        unicode_errors="surrogatepass",
+    )
     if len(payload) > LIMIT_BYTES:
         raise FrameError(f"a frame of {len(payload)} bytes is over the limit of {LIMIT_BYTES}")
     return _LENGTH.pack(len(payload)) + payload
@@ -243,16 +253,53 @@ class FrameReader:
 
 def _message(payload: bytes) -> Message:
     try:
-        body = msgpack.unpackb(payload, raw=False, strict_map_key=True)
+        body = msgpack.unpackb(
+            payload, raw=False, strict_map_key=True, unicode_errors="surrogatepass"
+        )
     except Exception as error:  # msgpack raises many kinds, all of them mean: not a frame
         raise FrameError(f"a frame is not msgpack: {error}") from error
     if not isinstance(body, dict):
         raise FrameError("a frame holds no map")
-    kind = _KINDS.get(body.pop("kind", None))
+    name = body.pop("kind", None)
+    kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise FrameError("a frame is of no known kind")
-    known = {item.name for item in fields(kind)}
+    members = _members(name)
+    for member, value in body.items():
+        if member in members and not isinstance(value, members[member]):
+            raise FrameError(f"{member} of a {kind.kind} frame is a {type(value).__name__}")
     try:
-        return kind(**{name: value for name, value in body.items() if name in known})
+        return kind(**{member: value for member, value in body.items() if member in members})
     except TypeError as error:
         raise FrameError(f"a {kind.kind} frame lacks a member: {error}") from error
+
+
+@cache
+def _members(name: str) -> dict[str, tuple[type, ...]]:
+    """Returns each member of a message with the types its value may have on the wire."""
+    kind = _KINDS[name]
+    hints = typing.get_type_hints(kind)
+    return {item.name: _types(hints[item.name]) for item in fields(kind)}
+
+
+def _types(hint: Any) -> tuple[type, ...]:
+    if isinstance(hint, types.UnionType):
+        return tuple(kind for option in typing.get_args(hint) for kind in _types(option))
+    kind = typing.get_origin(hint) or hint
+    if kind is Mapping:
+        return (dict,)
+    # A whole number is a float, too, once it has been through another language.
+    return (float, int) if kind is float else (kind,)
+
+
+def _plain(value: Any) -> Any:
+    """Returns what msgpack knows for a value it does not: paths, numpy's numbers, mappings."""
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if hasattr(value, "tolist"):  # numpy: a number or an array
+        return value.tolist()
+    raise TypeError(f"a frame holds no {type(value).__name__}")

@@ -39,6 +39,8 @@ class Model:
     min_free_vram_mb: int = 2048
     vram_wait_sec: float = 30.0
     oom_fallback: str = "cpu"
+    keep_loaded: bool = False
+    """The other backends' models may stay in memory beside this one."""
 
 
 @dataclass(frozen=True, slots=True)

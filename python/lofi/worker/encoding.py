@@ -1,0 +1,154 @@
+"""Sound files: which formats there are, and writing one in small blocks, private and durable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lofi.errors import CacheWriteError, UnsupportedFormat
+
+HASH_BLOCK_BYTES = 1024 * 1024
+MP3_LOWEST_KBPS, MP3_HIGHEST_KBPS = 32, 320
+MP3_LOWEST_RATE = 32000
+"""Below it MPEG-2 rules with another table of bit rates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One kind of file, in the words of libsndfile."""
+
+    name: str
+    extension: str
+    major: str
+    subtype: str
+    is_integer: bool
+    """Stores 16-bit steps: nothing beyond full scale survives."""
+
+
+FORMATS = {
+    format.name: format
+    for format in (
+        Format("wav", "wav", "WAV", "PCM_16", True),
+        Format("wav32", "wav", "WAV", "FLOAT", False),
+        Format("flac", "flac", "FLAC", "PCM_16", True),
+        Format("ogg", "ogg", "OGG", "VORBIS", False),
+        Format("mp3", "mp3", "MP3", "MPEG_LAYER_III", False),
+    )
+}
+
+
+def format_named(name: str) -> Format:
+    """Returns the format of that name.
+
+    Raises:
+        UnsupportedFormat: there is none, or this libsndfile cannot write it.
+    """
+    import soundfile
+
+    found = FORMATS.get(name)
+    if found is not None and found.subtype in soundfile.available_subtypes(found.major):
+        return found
+    known = ", ".join(FORMATS)
+    raise UnsupportedFormat(
+        f"Cannot write the format {name!r}", hint=f"Use one of: {known}.", param="format"
+    )
+
+
+class Encoder:
+    """Writes one file, 0600, in blocks of at most a second; synced to the disk when it closes.
+
+    One long Vorbis write overflows libsndfile's stack from about a minute on; small ones do not.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        format_name: str,
+        sample_rate: int,
+        channels: int,
+        *,
+        bitrate_kbps: int = 192,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        import soundfile
+
+        self.path = path
+        kind = format_named(format_name)
+        options: dict[str, Any] = {}
+        if kind.major == "MP3":
+            options = _mp3_options(bitrate_kbps)
+        self._block_frames = sample_rate
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        try:
+            self._file = soundfile.SoundFile(
+                path, "w", sample_rate, channels, kind.subtype, format=kind.major, **options
+            )
+        except soundfile.LibsndfileError as error:
+            path.unlink(missing_ok=True)
+            raise UnsupportedFormat(
+                f"Cannot write {sample_rate} Hz as {format_name}: {error}", param="format"
+            ) from error
+        for name, text in (tags or {}).items():
+            setattr(self._file, name, text)
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Appends float32 [frames, channels] in −1..1.
+
+        Raises:
+            CacheWriteError: the file takes no more.
+        """
+        import soundfile
+
+        for start in range(0, len(block), self._block_frames):
+            try:
+                self._file.write(block[start : start + self._block_frames])
+            except soundfile.LibsndfileError as error:
+                raise CacheWriteError(f"Cannot write {self.path}: {error}") from error
+
+    def __enter__(self) -> Encoder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if error is None:
+            sync(self.path)
+
+
+def sync(path: Path) -> None:
+    """Waits until the file's bytes are on the disk."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path, check: Any = None) -> str:
+    """Returns the SHA-256 of a file in hex; calls `check` at each mebibyte."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+            if check is not None:
+                check()
+    return digest.hexdigest()
+
+
+def _mp3_options(bitrate_kbps: int) -> dict[str, Any]:
+    # libsndfile counts compression from the best bit rate (0) to the lowest (1).
+    span = MP3_HIGHEST_KBPS - MP3_LOWEST_KBPS
+    level = min(max((MP3_HIGHEST_KBPS - bitrate_kbps) / span, 0.0), 1.0)
+    return {"bitrate_mode": "CONSTANT", "compression_level": level}

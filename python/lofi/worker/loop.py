@@ -1,0 +1,62 @@
+"""The worker process: one channel, one job at a time, until the daemon closes the pipe."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Literal
+
+from lofi import __version__
+from lofi.wire.frames import Ready
+from lofi.worker.channel import Channel
+
+logger = logging.getLogger(__name__)
+
+Role = Literal["light", "neural"]
+NICENESS = 10
+
+
+def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
+    """Serves jobs until stdin ends; returns the exit status.
+
+    Args:
+        role: `light` has numpy and no torch, `neural` holds models.
+        packages: wire type of a backend to the module with its `create()`; None for our own.
+    """
+    channel = Channel.take()
+    lower_priority()
+    # A Ctrl-C in the terminal goes to the whole group; the daemon decides what it means here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    # Only now, when nothing they print can reach the frames.
+    from lofi.worker.runner import Runner
+    from lofi.worker.shelf import PACKAGES, Shelf
+
+    runner = Runner(channel, Shelf(PACKAGES[role] if packages is None else packages))
+    channel.send(Ready(pid=os.getpid(), role=role, version=__version__))
+    while (message := channel.take_message()) is not None:
+        runner.serve(message)
+    return 0
+
+
+def lower_priority() -> None:
+    """Lets the editor and the player go first."""
+    if sys.platform == "win32":
+        import ctypes
+
+        below_normal = 0x4000
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
+        return
+    try:
+        os.nice(NICENESS)
+    except OSError as error:
+        logger.warning("cannot lower the priority: %s", error)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    sys.exit(main("neural" if sys.argv[1:] == ["neural"] else "light"))

@@ -1,0 +1,164 @@
+"""Serves one message after the other; whatever goes wrong becomes one typed `Failed`."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lofi.errors import (
+    CacheWriteError,
+    GenerationCancelled,
+    InsufficientDisk,
+    InsufficientMemory,
+    InternalError,
+    LofiError,
+)
+from lofi.wire.frames import (
+    Cancelled,
+    Done,
+    Failed,
+    Generate,
+    Load,
+    Message,
+    Operate,
+    Unload,
+)
+from lofi.worker import operations
+from lofi.worker.backend import Answer, Check, Event, Job, Lora, Model
+from lofi.worker.channel import Channel
+from lofi.worker.process import is_out_of_memory, trim
+from lofi.worker.pulse import Pulse
+from lofi.worker.report import Report
+from lofi.worker.shelf import Shelf
+from lofi.worker.track import render
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs jobs on the backends of a shelf and answers each with exactly one ending."""
+
+    def __init__(self, channel: Channel, shelf: Shelf) -> None:
+        self._channel = channel
+        self._shelf = shelf
+
+    def serve(self, message: Message) -> None:
+        """Does what `message` asks and sends its one ending. A job may fail, this may not."""
+        work: Callable[[Any, Check], Mapping[str, Any]]
+        if isinstance(message, Generate):
+            work = self._generate
+        elif isinstance(message, Operate):
+            work = self._operate
+        elif isinstance(message, Load):
+            work = self._load
+        elif isinstance(message, Unload):
+            work = self._unload
+        else:
+            logger.warning("a %s message is not for a worker", message.kind)
+            return
+        job_id = message.job_id
+        with Pulse(self._channel, job_id) as pulse:
+            ending = self._ending(job_id, lambda: work(message, pulse.check))
+        # The failure's traceback is gone by now, and with it the tensors of its frames.
+        trim()
+        self._channel.send(ending)
+
+    def _ending(self, job_id: str, work: Callable[[], Mapping[str, Any]]) -> Message:
+        try:
+            return Done(job_id, work())
+        except GenerationCancelled:
+            logger.info("job %s was cancelled", job_id)
+            return Cancelled(job_id)
+        except Exception as error:
+            if isinstance(error, InternalError) or not isinstance(error, LofiError):
+                logger.exception("job %s failed", job_id)
+            else:
+                logger.warning("job %s failed: %s %s", job_id, error.code, error, exc_info=error)
+            said = typed(error)
+            return Failed(job_id, said.code, said.message, said.hint, said.data)
+
+    def _generate(self, message: Generate, check: Check) -> Mapping[str, Any]:
+        check()
+        report = Report(self._channel, message.job_id)
+        job = Job(
+            recipe=message.recipe,
+            model=model_from(message.model),
+            audio={name: Path(path) for name, path in message.audio.items()},
+            loras=tuple(
+                Lora(Path(lora["path"]), lora["sha256"], lora["scale"]) for lora in message.loras
+            ),
+            latents_path=Path(message.latents_path) if message.latents_path else None,
+        )
+        backend = self._make_room(str(message.recipe["backend"]), job.model)
+
+        def events() -> Iterator[Event]:
+            yield from backend.load(job, check)
+            yield from backend.run(job, check)
+
+        return render(events(), message, report, check)
+
+    def _operate(self, message: Operate, check: Check) -> Mapping[str, Any]:
+        check()
+        if message.backend:
+            model = model_from(message.model)
+            backend = self._make_room(message.backend, model)
+            events = backend.operate(message.operation, message.params, model, check)
+        else:
+            events = operations.operate(message.operation, message.params, check)
+        report = Report(self._channel, message.job_id)
+        answer: Mapping[str, Any] | None = None
+        for event in events:
+            if isinstance(event, Answer):
+                answer = event.value
+            else:
+                report.tell(event)
+        if answer is None:
+            raise InternalError(f"The operation {message.operation!r} gave no answer")
+        return answer
+
+    def _load(self, message: Load, check: Check) -> Mapping[str, Any]:
+        check()
+        report = Report(self._channel, message.job_id)
+        job = Job(recipe=message.recipe, model=model_from(message.model))
+        for event in self._make_room(message.backend, job.model).load(job, check):
+            report.tell(event)
+        return {"timings": report.timings(), "devices": report.devices}
+
+    def _unload(self, message: Unload, check: Check) -> Mapping[str, Any]:
+        self._shelf.unload(message.backend)
+        return {}
+
+    def _make_room(self, name: str, model: Model) -> Any:
+        """Returns the backend; the models of the others leave memory unless they may stay."""
+        if not model.keep_loaded:
+            for other in list(self._shelf.others(name)):
+                self._shelf.unload(other)
+            trim()
+        return self._shelf.backend(name)
+
+
+def model_from(fields: Mapping[str, Any]) -> Model:
+    """Returns the model's fields as they came over the wire, its path as a `Path`."""
+    values = dict(fields)
+    if values.get("path") is not None:
+        values["path"] = Path(values["path"])
+    return Model(**values)
+
+
+def typed(error: Exception) -> LofiError:
+    """Returns the error a person can act on that stands for `error`."""
+    if isinstance(error, LofiError):
+        return error
+    if is_out_of_memory(error):
+        return InsufficientMemory(
+            "Memory ran out",
+            hint="Close other programs, ask for a shorter track, or set model.offload.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InsufficientDisk(f"The disk is full: {error}", path=str(error.filename or ""))
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return CacheWriteError(f"Cannot write: {error}", errno=error.errno)
+    return InternalError(f"{type(error).__name__} in the worker; its log has the traceback")
