@@ -1,0 +1,203 @@
+"""The system's outputs through miniaudio: which there are, and one that is open.
+
+miniaudio is imported when the first is needed; it is a self-contained wheel without system
+libraries.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lofi.daemon.mixer import BLOCK_LIMIT_FRAMES, CHANNELS, Block
+from lofi.daemon.sink import Fill
+from lofi.errors import AudioDeviceError
+
+PERIOD_MSEC = 20
+"""miniaudio's `buffersize_msec` is one period. Longer ones make pause and stop late; from 400 on
+the callbacks come in stalls."""
+PERIODS = 3
+FALLBACK_RATE = 48000
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One output of the system, as `audio_devices` lists it."""
+
+    name: str
+    id: str
+    is_default: bool
+    sample_rate: int
+    channels: int
+
+
+def list_devices() -> list[Device]:
+    """Returns the outputs that can be opened now; none is an empty list."""
+    found = _Found()
+    try:
+        return [device for device, _ in found.devices]
+    finally:
+        found.close()
+
+
+class NativeSink:
+    """An output of the system.
+
+    Args:
+        device: name or id as listed; None follows the system's default.
+
+    Raises:
+        AudioDeviceError: there is none, none of that name, or it cannot be opened.
+    """
+
+    def __init__(self, device: str | None) -> None:
+        import miniaudio
+
+        found = _Found()
+        try:
+            chosen, handle = found.choose(device)
+            self.name = chosen.name
+            self._device: Any = miniaudio.PlaybackDevice(
+                output_format=miniaudio.SampleFormat.FLOAT32,
+                nchannels=CHANNELS,
+                sample_rate=chosen.sample_rate,
+                buffersize_msec=PERIOD_MSEC,
+                callback_periods=PERIODS,
+                device_id=handle if device is not None else None,
+                backends=_backends(),
+                app_name="lofi",
+            )
+        except miniaudio.MiniaudioError as error:
+            raise AudioDeviceError(
+                f"cannot open {device or 'the default output'}: {error}"
+            ) from error
+        finally:
+            found.close()
+        self.sample_rate: int = self._device.sample_rate
+        # A device that is open when the interpreter ends hangs the process.
+        atexit.register(self.close)
+
+    def start(self, fill: Fill) -> None:
+        import miniaudio
+
+        if self._device is None or self._device.running:
+            return
+        blocks = _blocks(fill)
+        next(blocks)
+        try:
+            self._device.start(blocks)
+        except miniaudio.MiniaudioError as error:
+            raise AudioDeviceError(f"cannot start {self.name}: {error}") from error
+
+    def stop(self) -> None:
+        import miniaudio
+
+        if self._device is not None:
+            try:
+                self._device.stop()
+            except miniaudio.MiniaudioError as error:
+                raise AudioDeviceError(f"cannot stop {self.name}: {error}") from error
+
+    def close(self) -> None:
+        device, self._device = self._device, None
+        if device is not None:
+            from miniaudio import lib
+
+            device.close()
+            # The binding leaves its context open, and with it a thread and a connection.
+            lib.ma_context_uninit(device._context)
+            atexit.unregister(self.close)
+
+
+def _blocks(fill: Fill) -> Generator[memoryview, int, None]:
+    """Yields each block that the device asks for, from one piece of memory."""
+    memory: Block = np.zeros((BLOCK_LIMIT_FRAMES, CHANNELS), dtype=np.float32)
+    frames = yield memoryview(b"")
+    while True:
+        if frames > len(memory):
+            memory = np.zeros((frames, CHANNELS), dtype=np.float32)
+        block = memory[:frames]
+        fill(block)
+        frames = yield block.data
+
+
+def _backends() -> list[Any]:
+    """Returns every way to the system's sound, but not miniaudio's own silence: that there is no
+    device must be known, and said."""
+    import miniaudio
+
+    unwanted = ("NULL", "CUSTOM", "WEBAUDIO")
+    return [backend for backend in miniaudio.Backend if backend.name not in unwanted]
+
+
+class _Found:
+    """The devices of one look at the system; handles stay valid until it is closed."""
+
+    def __init__(self) -> None:
+        import miniaudio
+
+        self.devices: list[tuple[Device, Any]] = []
+        self._context: Any = None
+        ffi, lib = miniaudio.ffi, miniaudio.lib
+        backends = _backends()
+        values = ffi.new("ma_backend[]", [backend.value for backend in backends])
+        context = ffi.new("ma_context*")
+        if lib.ma_context_init(values, len(backends), ffi.NULL, context) != lib.MA_SUCCESS:
+            return
+        self._context = context
+        infos = ffi.new("ma_device_info**")
+        count = ffi.new("ma_uint32*")
+        if lib.ma_context_get_devices(context, infos, count, ffi.NULL, ffi.NULL) != lib.MA_SUCCESS:
+            return
+        playback = miniaudio.DeviceType.PLAYBACK.value
+        for place in range(count[0]):
+            info = infos[0][place]
+            handle = ffi.new("ma_device_id*", info.id)
+            is_default = bool(info.isDefault)
+            lib.ma_context_get_device_info(
+                context, playback, ffi.addressof(handle[0]), ffi.addressof(info)
+            )
+            rates = [
+                info.nativeDataFormats[n].sampleRate for n in range(info.nativeDataFormatCount)
+            ]
+            sides = [info.nativeDataFormats[n].channels for n in range(info.nativeDataFormatCount)]
+            device = Device(
+                name=ffi.string(info.name).decode(errors="replace"),
+                id=_text(bytes(ffi.buffer(handle))),
+                is_default=is_default,
+                sample_rate=next((rate for rate in rates if rate), FALLBACK_RATE),
+                channels=next((side for side in sides if side), CHANNELS),
+            )
+            self.devices.append((device, handle))
+
+    def choose(self, wanted: str | None) -> tuple[Device, Any]:
+        if not self.devices:
+            raise AudioDeviceError("no sound output was found")
+        for device, handle in self.devices:
+            if (device.is_default and wanted is None) or wanted in (device.name, device.id):
+                return device, handle
+        if wanted is None:
+            return self.devices[0]
+        names = ", ".join(device.name for device, _ in self.devices)
+        raise AudioDeviceError(f"no sound output is called {wanted}; there are: {names}")
+
+    def close(self) -> None:
+        if self._context is not None:
+            import miniaudio
+
+            miniaudio.lib.ma_context_uninit(self._context)
+            self._context = None
+
+
+def _text(raw: bytes) -> str:
+    """Returns a device's id as text: as it is where the system uses text, else in hex."""
+    trimmed = raw.rstrip(b"\0")
+    try:
+        text = trimmed.decode()
+    except UnicodeDecodeError:
+        return trimmed.hex()
+    return text if text.isprintable() and text else trimmed.hex()
