@@ -9,7 +9,7 @@ import numpy as np
 
 from lofi.backends.procedural.randomness import Draws, fraction, hashed, key_of, white
 from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
-from lofi.backends.procedural.tones import Samples, band_weight, damped, soften
+from lofi.backends.procedural.tones import Samples, band_weight, damped, frequencies, soften
 
 TABLE = 1 << 17
 PATCH = 16384
@@ -24,7 +24,7 @@ GRAIN = 2048
 @lru_cache(maxsize=4)
 def noise_table(label: str, slope: float, low_hz: float, high_hz: float) -> Samples:
     """Returns [2, TABLE] noise of amplitude f^-slope between two frequencies, of unit RMS."""
-    hz = np.fft.rfftfreq(TABLE, 1 / SAMPLE_RATE)
+    hz = frequencies(TABLE)
     shape = band_weight(hz, low_hz, high_hz) * np.maximum(hz, 1.0) ** -slope
     channels = []
     for side in ("left", "right"):

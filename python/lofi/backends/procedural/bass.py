@@ -29,9 +29,7 @@ class Bassist:
             return []
         settings = self._settings
         jazz = settings.style.name == "jazz"
-        patterns = Draws(settings.seed, f"bass/{section.index}").shuffled(
-            BASS[settings.style.name]
-        )
+        patterns = Draws(settings.seed, f"bass/{section.index}").shuffled(BASS[settings.style.name])
         notes: list[Note] = []
         for bar in bars:
             draws = Draws(settings.seed, f"bass/bar/{bar.index}")

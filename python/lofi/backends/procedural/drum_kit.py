@@ -184,7 +184,9 @@ def _sweep(tuning: float, draws: Draws) -> Samples:
     count = _count(0.62)
     x = _noise(draws, 900, 5500, 0.62)
     swell = np.sin(np.pi * np.arange(count) / count) ** 2
-    return np.asarray(x * swell * (0.75 + 0.25 * np.sin(2 * np.pi * 9 * np.arange(count) / SAMPLE_RATE)))
+    return np.asarray(
+        x * swell * (0.75 + 0.25 * np.sin(2 * np.pi * 9 * np.arange(count) / SAMPLE_RATE))
+    )
 
 
 def _ride(tuning: float, draws: Draws) -> Samples:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lofi.backends.procedural.randomness import key_of, white
 from lofi.backends.procedural.settings import SAMPLE_RATE
-from lofi.backends.procedural.tones import Samples, band_weight, smoothstep
+from lofi.backends.procedural.tones import Samples, band_weight, frequencies, smoothstep
 
 QUANTUM = 16384
 """Samples rendered at a time, whatever block the consumer asks for."""
@@ -65,10 +65,8 @@ class Echo:
 def _reverb_noise(count: int) -> Samples:
     """Returns hash noise [4 bands, 2, count], the channels correlated 0.45."""
     size = 1 << (count - 1).bit_length()
-    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
-    first, second = (
-        np.fft.rfft(white(key_of(0, f"room/{side}"), 0, size)) for side in ("a", "b")
-    )
+    hz = frequencies(size)
+    first, second = (np.fft.rfft(white(key_of(0, f"room/{side}"), 0, size)) for side in ("a", "b"))
     sides = (first, 0.45 * first + math.sqrt(1 - 0.45**2) * second)
     bands = ((180, 500), (500, 1600), (1600, 4200), (4200, 9000))
     out = np.empty((len(bands), 2, count))
@@ -179,7 +177,7 @@ BELLS = ((48.0, -1.5, 0.5), (110.0, 1.0, 0.7), (320.0, -1.8, 0.9), (2400.0, 2.2,
 def tone_response(lowpass_hz: float) -> Spectrum:
     """Returns the tone filter's spectrum at `TONE_SIZE`: linear phase, `HALF_TAPS` of delay."""
     grid = 16384
-    hz = np.maximum(np.fft.rfftfreq(grid, 1 / SAMPLE_RATE), 0.5)
+    hz = np.maximum(frequencies(grid), 0.5)
     magnitude = 1 / np.sqrt(1 + (36.0 / hz) ** 8) / np.sqrt(1 + (hz / lowpass_hz) ** 8)
     db = 3.0 / (1 + (3800.0 / hz) ** 2)
     for centre, gain, width in BELLS:

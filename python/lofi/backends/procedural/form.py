@@ -6,7 +6,6 @@ room, a cadence closes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from lofi.backends.procedural.randomness import Draws
@@ -129,7 +128,7 @@ def _margins(bars: int) -> tuple[int, int]:
     """Returns the bars of intro and outro, so that the rest divides by four if it can."""
     wanted = (1, 0) if bars < 8 else (2, 1) if bars < 24 else (4, 4)
     choices = [
-        ((bars - i - o) % PHRASE_BARS != 0, abs(i - wanted[0]) + abs(o - wanted[1]), -i, (i, o))
+        ((bars - i - o) % PHRASE_BARS != 0, abs(i - wanted[0]) + abs(o - wanted[1]), i, (i, o))
         for i in (0, 1, 2, 4)
         for o in (0, 1, 2, 4)
         if bars - i - o >= PHRASE_BARS
@@ -176,6 +175,4 @@ def _playing(section: Section, draws: Draws) -> Section:
     arpeggio = draws.chance(0.4)
     if section.letter == "C":
         return replace(section, drums=2, rim=True, lead=2, percussion=True, arpeggio=arpeggio)
-    return replace(
-        section, drums=0, lead=2 if first else 1, bass=odd, arpeggio=arpeggio, pad=True
-    )
+    return replace(section, drums=0, lead=2 if first else 1, bass=odd, arpeggio=arpeggio, pad=True)

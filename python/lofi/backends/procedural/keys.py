@@ -196,7 +196,5 @@ def play_pad(section: Section, bars: Sequence[Bar], settings: Settings) -> list[
         )
         for bar in bars
         for slot in bar.slots
-        for midi, pan in zip(
-            (*slot.voices[:3], slot.voices[3] - 12), PAD_PANS, strict=True
-        )
+        for midi, pan in zip((*slot.voices[:3], slot.voices[3] - 12), PAD_PANS, strict=True)
     ]

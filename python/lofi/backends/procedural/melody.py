@@ -86,8 +86,11 @@ class Melodist:
     def final(self, beat: float, pitch_classes: frozenset[int]) -> Note:
         """Returns the last note of the track: one of the tonic triad, left to ring."""
         target = min(
-            (midi for midi in range(self._register - BELOW, self._register + ABOVE)
-             if midi % 12 in pitch_classes),
+            (
+                midi
+                for midi in range(self._register - BELOW, self._register + ABOVE)
+                if midi % 12 in pitch_classes
+            ),
             key=lambda midi: (abs(midi - self._register), midi),
         )
         return self._note(beat, 6.0, target, 0.6)
@@ -154,9 +157,11 @@ class Melodist:
             beat = bar.beat + cell.beat
             graced = draws.chance(0.07)
             if graced and midi != self._ladder[0] and beat > 0.2:
-                below = max(rung for rung in self._ladder if rung < midi) if (
-                    midi > self._ladder[0]
-                ) else midi
+                below = (
+                    max(rung for rung in self._ladder if rung < midi)
+                    if (midi > self._ladder[0])
+                    else midi
+                )
                 notes.append(self._note(beat - 0.12, 0.12, below, velocity * 0.6))
             notes.append(self._note(beat, beats, midi, velocity))
         return notes

@@ -99,11 +99,10 @@ def play(settings: Settings, check: Check) -> Iterator[Event]:
         mastered=True,
     )
     waiting: list[NDArray[np.float32]] = []
-    held, wanted, done = 0, FIRST_STRETCH, 0
-    for piece in renderer.pieces():
+    held, wanted = 0, FIRST_STRETCH
+    for done, piece in enumerate(renderer.pieces(), start=1):
         waiting.append(piece)
         held += len(piece)
-        done += 1
         if held >= wanted:
             yield Stretch(np.concatenate(waiting))
             yield Step(min(done, renderer.quanta), renderer.quanta)

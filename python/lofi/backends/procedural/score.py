@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from lofi.backends.procedural import form as forms
 from lofi.backends.procedural import groove, harmony, keys, voicing
-from lofi.backends.procedural.bass import Bassist, near
 from lofi.backends.procedural.bass import RELEASE_SEC as BASS_RELEASE_SEC
+from lofi.backends.procedural.bass import Bassist, near
 from lofi.backends.procedural.drums import HITS_LAST_BEATS, Drummer
 from lofi.backends.procedural.form import Section
 from lofi.backends.procedural.melody import Melodist
@@ -96,9 +96,7 @@ class Score:
             draws = Draws(self.settings.seed, f"voicing/{index}")
             slots = []
             for number, slot in enumerate(self.harmony.bars[index]):
-                self._voicing = voicing.voice(
-                    slot.chord, self._voicing, self.settings.keys, draws
-                )
+                self._voicing = voicing.voice(slot.chord, self._voicing, self.settings.keys, draws)
                 slots.append(
                     VoicedSlot(
                         beat=index * beats + slot.beat,

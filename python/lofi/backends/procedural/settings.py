@@ -229,9 +229,7 @@ def _meter(recipe: Mapping[str, Any]) -> int:
     return int(asked)
 
 
-def _band(
-    style: Style, wishes: words.Wishes, seed: int
-) -> tuple[str, str, str, str, str | None]:
+def _band(style: Style, wishes: words.Wishes, seed: int) -> tuple[str, str, str, str, str | None]:
     draws = Draws(seed, "band")
     roles = wishes.roles
     keys = draws.weighted(style.keys)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lofi.backends.procedural.randomness import key_of, white
 from lofi.backends.procedural.settings import SAMPLE_RATE
-from lofi.backends.procedural.tones import Samples, damped, pitch_hz
+from lofi.backends.procedural.tones import Samples, damped, frequencies, pitch_hz
 
 PICK_PLACE = 0.17
 BODY_HZ, BODY_LEVELS, BODY_DECAYS = (98.0, 202.0), (0.16, 0.09), (22.0, 30.0)
@@ -50,7 +50,7 @@ def _burst(midi: int, velocity: float, count: int) -> Samples:
     """Returns one period of noise, dulled by a soft touch and combed by where the pick strikes."""
     noise = white(key_of(0, f"pluck/{midi}"), 0, count)
     spectrum = np.fft.rfft(noise)
-    hz = np.fft.rfftfreq(count, 1 / SAMPLE_RATE)
+    hz = frequencies(count)
     cutoff = 1100 + 1700 * velocity
     spectrum *= 1.0 / (1.0 + (hz / cutoff) ** 2)
     harmonic = np.arange(len(spectrum))

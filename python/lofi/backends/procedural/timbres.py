@@ -30,8 +30,25 @@ LAYERS = (0.35, 0.6, 0.85)
 LAYER_BORDERS = (0.48, 0.72)
 CACHE_BYTES = 96 * 2**20
 
-LEVELS: dict[str, float] = {}
-"""Gain that brings each instrument to -12 dB, see `tests/backends/procedural`."""
+LEVELS: dict[str, float] = {
+    "sub": 0.9900,
+    "upright": 0.9542,
+    "synthbass": 1.2334,
+    "ep": 0.4842,
+    "piano": 0.7620,
+    "guitar": 0.6973,
+    "stab": 1.4918,
+    "pad": 0.5444,
+    "strings": 0.4368,
+    "organ": 0.3724,
+    "vibes": 0.7770,
+    "bell": 1.0120,
+    "lead": 0.5014,
+    "flute": 0.5844,
+    "reed": 0.4900,
+}
+"""Gains that bring a note at velocity 0.7 to -12 dB: the K-weighted mean square of its first
+second, averaged over the instrument's range."""
 
 LONGEST_SEC = {
     "ep": 4.0,
@@ -118,7 +135,7 @@ class Tones:
 
 def render(instrument: str, midi: int, velocity: float, seconds: float) -> Tone:
     """Returns one note of `instrument`; see `LONGEST_SEC` and `LOOPED` for the names."""
-    level = LEVELS.get(instrument, 1.0)
+    level = LEVELS[instrument]
     if instrument in LOOPED:
         samples = _loop(instrument, pitch_hz(midi)) * level
         return Tone(samples, looped=True, attack_sec=LOOP_ATTACK_SEC[instrument])
@@ -215,9 +232,7 @@ def _flute(midi: int, v: float, count: int) -> Samples:
 
 def _reed(midi: int, v: float, count: int) -> Samples:
     hz = pitch_hz(midi)
-    levels = [
-        0.62**k * (0.7 if k % 2 == 1 else 1.0) for k in range(9) if (k + 1) * hz < 6500
-    ]
+    levels = [0.62**k * (0.7 if k % 2 == 1 else 1.0) for k in range(9) if (k + 1) * hz < 6500]
     tone = harmonics(vibrato_phase(hz, count, 16, 4.9), levels)
     tone += 0.02 * band_noise(f"reed/{midi}", 0.9 * hz, 3.2 * hz, count)
     return _breathing(v * tone, 0.030)

@@ -76,9 +76,14 @@ def band_noise(label: str, low_hz: float, high_hz: float, count: int) -> Samples
     """
     size = 1 << max(8, (count - 1).bit_length())
     spectrum = np.fft.rfft(white(key_of(0, label), 0, size))
-    spectrum *= band_weight(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), low_hz, high_hz)
+    spectrum *= band_weight(frequencies(size), low_hz, high_hz)
     noise = np.fft.irfft(spectrum, size)
     return np.asarray(noise[:count] / math.sqrt(float(np.mean(noise * noise))))
+
+
+def frequencies(size: int) -> Samples:
+    """Returns the frequencies of the bins of an rfft of `size`, in Hz."""
+    return np.asarray(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), dtype=np.float64)
 
 
 def band_weight(hz: Samples, low_hz: float, high_hz: float) -> Samples:

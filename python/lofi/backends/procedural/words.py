@@ -83,7 +83,7 @@ def read(prompt: str) -> Wishes:
     styles = [STYLE_WORDS[phrase] for phrase in said if phrase in STYLE_WORDS]
     # A lofi word is the weakest: "lofi jazz" is jazz, "rainy lofi" is rain.
     strong = [style for style in styles if style != "lofi"]
-    style = (strong or styles or [None])[0]
+    style = next(iter(strong or styles), None)
     numbers = dict.fromkeys(NUMBERS, 0.0)
     roles: dict[str, str] = {}
     for phrase in said:
