@@ -240,7 +240,7 @@ class Mixer:
         return mixed
 
     def _shut(self, start: int) -> Samples | None:
-        if start - DELAY >= self._door:
+        if self._door <= 0 or start - DELAY >= self._door:
             return None
         u = np.clip((np.arange(start, start + QUANTUM) - DELAY) / self._door, 0.0, 1.0)
         return np.asarray(0.75 * (1 - u * u))
