@@ -1,0 +1,1 @@
+"""Runners of the planner's golden files, by what they compare."""
