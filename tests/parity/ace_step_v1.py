@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ from lofi.backends.ace_step_v1.config import (
 from lofi.backends.ace_step_v1.dcae import Autoencoder
 from lofi.backends.ace_step_v1.guidance import PLANE, Guidance, double, star
 from lofi.backends.ace_step_v1.lyric_encoder import relative_positions
+from lofi.backends.ace_step_v1.lyrics.language import language_of
+from lofi.backends.ace_step_v1.lyrics.normalise import normalise
+from lofi.backends.ace_step_v1.lyrics.tokens import LyricTokenizer, written_ids
 from lofi.backends.ace_step_v1.mel import filterbank, log_mel, spectrogram
 from lofi.backends.ace_step_v1.noise import SeededNoise
 from lofi.backends.ace_step_v1.resample import Resampler
@@ -156,11 +160,7 @@ class StoredNoise:
 
 def last(latents: Iterator[Tensor]) -> Tensor:
     """Returns what a sampling loop ends with."""
-    result = None
-    for result in latents:
-        pass
-    assert result is not None
-    return result
+    return list(latents)[-1]
 
 
 @torch.no_grad()
@@ -704,10 +704,37 @@ def _error(value: Tensor | np.ndarray, expected: np.ndarray, limits: Any) -> flo
     return float(np.max(distance / np.maximum(allowed, 1e-30))) if expected.size else 0.0
 
 
+def lyric_tokens(case: Case, vocabulary: Path) -> Outcome:
+    """Every line's spoken form and ids in the stored language; whole lyrics where ours agrees."""
+    digest = hashlib.sha256(vocabulary.read_bytes()).hexdigest()
+    if digest != case.params["vocab_sha256"]:
+        return Outcome("lyric_tokens", float("nan"), 0.0, f"{vocabulary} is another vocabulary")
+    tokenizer = LyricTokenizer(vocabulary)
+    lines = wrong = agreed = 0
+    for entry in case.params["entries"]:
+        spoken = [line for line in entry["lines"] if line["language"] is not None]
+        same = True
+        for stored in spoken:
+            line, language = stored["line"].strip(), stored["language"]
+            lines += 1
+            wrong += normalise(line, language) != stored["normalised"]
+            wrong += tokenizer.encode(line, language) != stored["ids"]
+            ours = language_of(line, entry["text"]) == language
+            agreed += ours
+            same = same and ours
+        if same:
+            wrong += written_ids(entry["text"], vocabulary, "unknown") != entry["ids"]
+    return Outcome("lyric_tokens", wrong, 0.0, f"languages agree on {agreed} of {lines} lines")
+
+
 def run(path: Path, options: Options) -> list[Outcome | NotRun]:
     """Returns what one file showed."""
     case = Case(path)
     name = str(case.meta["case"])
+    if name == "lyric_tokens":
+        if options.lyric_vocab is None:
+            return [NotRun(name, "not run: needs --lyric-vocab PATH")]
+        return [lyric_tokens(case, options.lyric_vocab)]
     run_case = runner_for(name)
     if run_case is None:
         return [Outcome(name, float("nan"), 1.0, "no runner knows this case")]

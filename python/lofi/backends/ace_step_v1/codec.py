@@ -141,7 +141,7 @@ class Codec:
         return wave[:, : int(FRAME_SAMPLES * T * OUTPUT_RATE / NATIVE_RATE)]
 
     def _faded_blocks(self, mel: Tensor, check: Check) -> Tensor:
-        """mel [2, 128, M] -> [2, n]: blocks of 512 frames, four of them shared, 128 samples faded."""
+        """mel [2, 128, M] -> [2, n]: blocks of 512 columns, the next begins four before the end."""
         columns, size, hop, cut, fade = mel.shape[-1], 512, 508, 1024, 128
         rising = torch.linspace(0, 1, fade, device=mel.device)
         wave = mel.new_zeros(2, 0, dtype=torch.float32)

@@ -144,9 +144,7 @@ def _per_stage(kinds: list[str]) -> tuple[str, ...]:
 
 
 def _scales(values: list[list[int]]) -> tuple[tuple[int, ...], ...]:
-    # the last list stands for every stage after it
-    stages = [tuple(stage) for stage in values]
-    return tuple(stages)
+    return tuple(tuple(stage) for stage in values)
 
 
 @dataclass(frozen=True, slots=True)

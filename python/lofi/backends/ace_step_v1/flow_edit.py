@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lofi.backends.ace_step_v1.apg import Apg
 from lofi.backends.ace_step_v1.guidance import PLANE
 from lofi.backends.ace_step_v1.schedulers import Schedule
 from lofi.backends.ace_step_v1.velocity import Velocities
-from lofi.backends.ace_step_v1.apg import Apg
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def schedule(
                 hint="Use euler or pingpong, or leave oss_steps out.",
                 param="oss_steps",
             )
-        if min(chosen) < 1 or any(b <= a for a, b in zip(chosen, chosen[1:], strict=False)):
+        if min(chosen) < 1 or any(b <= a for a, b in itertools.pairwise(chosen)):
             raise InvalidInferenceSteps(
                 f"oss_steps must be rising numbers from 1, got {list(chosen)}",
                 hint="For example [16, 29, 52, 96, 129, 158, 172, 183, 189, 200].",

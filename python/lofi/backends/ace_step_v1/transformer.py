@@ -36,8 +36,10 @@ def rms(x: Tensor) -> Tensor:
 def time_waves(timesteps: Tensor) -> Tensor:
     """timesteps [N] in 0..1000 -> [N, 256]: cosines, then sines."""
     half = TIME_CHANNELS // 2
-    index = torch.arange(half, dtype=torch.float32, device=timesteps.device)
-    angles = timesteps.float()[:, None] * torch.exp(-math.log(10000.0) * index / half)
+    exponents = -math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half
+    # in float64 on the CPU: one unit in a frequency's last place is 1e-4 in an angle of 1000
+    frequencies = exponents.double().exp().float().to(timesteps.device)
+    angles = timesteps.float()[:, None] * frequencies
     return torch.cat((angles.cos(), angles.sin()), dim=-1)
 
 

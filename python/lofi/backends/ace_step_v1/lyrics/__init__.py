@@ -1,0 +1,1 @@
+"""Lyrics to tokens: languages, spoken forms of numbers and symbols, and the vocabulary."""

@@ -1,0 +1,117 @@
+"""Words a language has for symbols, abbreviations and endings of ordinals, as data."""
+
+from __future__ import annotations
+
+SYMBOLS = "&@%#$£°"
+
+SYMBOL_WORDS: dict[str, tuple[str, ...]] = {
+    "en": ("and", "at", "percent", "hash", "dollar", "pound", "degree"),
+    "es": ("y", "arroba", "por ciento", "numeral", "dolar", "libra", "grados"),
+    "fr": ("et", "arobase", "pour cent", "dièse", "dollar", "livre", "degrés"),
+    "de": ("und", "at", "prozent", "raute", "dollar", "pfund", "grad"),
+    "pt": ("e", "arroba", "por cento", "cardinal", "dólar", "libra", "graus"),
+    "it": ("e", "chiocciola", "per cento", "cancelletto", "dollaro", "sterlina", "gradi"),
+    "pl": ("i", "małpa", "procent", "krzyżyk", "dolar", "funt", "stopnie"),
+    "ar": ("و", "على", "في المئة", "رقم", "دولار", "جنيه", "درجة"),
+    "zh": ("和", "在", "百分之", "号", "美元", "英镑", "度"),
+    "cs": ("a", "na", "procento", "křížek", "dolar", "libra", "stupně"),
+    "ru": ("и", "собака", "процентов", "номер", "доллар", "фунт", "градус"),
+    "nl": ("en", "bij", "procent", "hekje", "dollar", "pond", "graden"),
+    "tr": ("ve", "at", "yüzde", "diyez", "dolar", "sterlin", "derece"),
+    "hu": ("és", "kukac", "százalék", "kettőskereszt", "dollár", "font", "fok"),
+    "ko": ("그리고", "에", "퍼센트", "번호", "달러", "파운드", "도"),
+}
+
+ABBREVIATIONS: dict[str, dict[str, str]] = {
+    "en": {
+        "mrs": "misess",
+        "mr": "mister",
+        "dr": "doctor",
+        "st": "saint",
+        "co": "company",
+        "jr": "junior",
+        "maj": "major",
+        "gen": "general",
+        "drs": "doctors",
+        "rev": "reverend",
+        "lt": "lieutenant",
+        "hon": "honorable",
+        "sgt": "sergeant",
+        "capt": "captain",
+        "esq": "esquire",
+        "ltd": "limited",
+        "col": "colonel",
+        "ft": "fort",
+    },
+    "es": {
+        "sra": "señora",
+        "sr": "señor",
+        "dr": "doctor",
+        "dra": "doctora",
+        "st": "santo",
+        "co": "compañía",
+        "jr": "junior",
+        "ltd": "limitada",
+    },
+    "fr": {
+        "mme": "madame",
+        "mr": "monsieur",
+        "dr": "docteur",
+        "st": "saint",
+        "co": "compagnie",
+        "jr": "junior",
+        "ltd": "limitée",
+    },
+    "de": {"fr": "frau", "dr": "doktor", "st": "sankt", "co": "firma", "jr": "junior"},
+    "pt": {
+        "sra": "senhora",
+        "sr": "senhor",
+        "dr": "doutor",
+        "dra": "doutora",
+        "st": "santo",
+        "co": "companhia",
+        "jr": "júnior",
+        "ltd": "limitada",
+    },
+    "it": {
+        "sig": "signore",
+        "dr": "dottore",
+        "st": "santo",
+        "co": "compagnia",
+        "jr": "junior",
+        "ltd": "limitata",
+    },
+    "pl": {"p": "pani", "m": "pan", "dr": "doktor", "sw": "święty", "jr": "junior"},
+    "cs": {"dr": "doktor", "ing": "inženýr", "p": "pan"},
+    "ru": {"г-жа": "госпожа", "г-н": "господин", "д-р": "доктор"},
+    "nl": {"dhr": "de heer", "mevr": "mevrouw", "dr": "dokter", "jhr": "jonkheer"},
+    "tr": {"b": "bay", "byk": "büyük", "dr": "doktor"},
+    "hu": {"dr": "doktor", "b": "bácsi", "nőv": "nővér"},
+}
+"""Followed by a dot, but in Russian, where they are whole words."""
+
+ORDINAL_ENDINGS: dict[str, str] = {
+    "en": r"(st|nd|rd|th)",
+    "es": r"(º|ª|er|o|a|os|as)",
+    "fr": r"(º|ª|er|re|e|ème)",
+    "de": r"(st|nd|rd|th|º|ª|\.(?=\s|$))",
+    "pt": r"(º|ª|o|a|os|as)",
+    "it": r"(º|°|ª|o|a|i|e)",
+    "pl": r"(º|ª|st|nd|rd|th)",
+    "ar": r"(ون|ين|ث|ر|ى)",
+    "cs": r"\.(?=\s|$)",
+    "ru": r"(-й|-я|-е|-ое|-ье|-го)",
+    "nl": r"(de|ste|e)",
+    "tr": r"(\.|inci|nci|uncu|üncü|\.)",
+    "hu": r"(\.|adik|edik|odik|edik|ödik|ödike|ik)",
+    "ko": r"(번째|번|차|째)",
+}
+
+CENTS_BEGIN: dict[str, str] = {
+    "es": " con ",
+    "fr": " et ",
+    "de": " und ",
+    "pt": " e ",
+    "it": " e ",
+}
+"""What stands before the cents of a sum; `, ` in every other language."""
