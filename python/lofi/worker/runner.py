@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,28 +47,20 @@ class Runner:
 
     def serve(self, message: Message) -> None:
         """Does what `message` asks and sends its one ending. A job may fail, this may not."""
-        work: Callable[[Any, Check], Mapping[str, Any]]
-        if isinstance(message, Generate):
-            work = self._generate
-        elif isinstance(message, Operate):
-            work = self._operate
-        elif isinstance(message, Load):
-            work = self._load
-        elif isinstance(message, Unload):
-            work = self._unload
-        else:
+        if not isinstance(message, (Generate, Operate, Load, Unload)):
             logger.warning("a %s message is not for a worker", message.kind)
             return
-        job_id = message.job_id
-        with Pulse(self._channel, job_id) as pulse:
-            ending = self._ending(job_id, lambda: work(message, pulse.check))
+        with Pulse(self._channel, message.job_id) as pulse:
+            ending = self._ending(message, pulse.check)
         # The failure's traceback is gone by now, and with it the tensors of its frames.
         trim()
         self._channel.send(ending)
 
-    def _ending(self, job_id: str, work: Callable[[], Mapping[str, Any]]) -> Message:
+    def _ending(self, message: Generate | Operate | Load | Unload, check: Check) -> Message:
+        job_id = message.job_id
         try:
-            return Done(job_id, work())
+            check()
+            return Done(job_id, self._work(message, check))
         except GenerationCancelled:
             logger.info("job %s was cancelled", job_id)
             return Cancelled(job_id)
@@ -80,8 +72,17 @@ class Runner:
             said = typed(error)
             return Failed(job_id, said.code, said.message, said.hint, said.data)
 
+    def _work(self, message: Generate | Operate | Load | Unload, check: Check) -> Mapping[str, Any]:
+        if isinstance(message, Generate):
+            return self._generate(message, check)
+        if isinstance(message, Operate):
+            return self._operate(message, check)
+        if isinstance(message, Load):
+            return self._load(message, check)
+        self._shelf.unload(message.backend)
+        return {}
+
     def _generate(self, message: Generate, check: Check) -> Mapping[str, Any]:
-        check()
         report = Report(self._channel, message.job_id)
         job = Job(
             recipe=message.recipe,
@@ -94,14 +95,13 @@ class Runner:
         )
         backend = self._make_room(str(message.recipe["backend"]), job.model)
 
-        def events() -> Iterator[Event]:
+        def events() -> Generator[Event, None, None]:
             yield from backend.load(job, check)
             yield from backend.run(job, check)
 
         return render(events(), message, report, check)
 
     def _operate(self, message: Operate, check: Check) -> Mapping[str, Any]:
-        check()
         if message.backend:
             model = model_from(message.model)
             backend = self._make_room(message.backend, model)
@@ -120,16 +120,11 @@ class Runner:
         return answer
 
     def _load(self, message: Load, check: Check) -> Mapping[str, Any]:
-        check()
         report = Report(self._channel, message.job_id)
         job = Job(recipe=message.recipe, model=model_from(message.model))
         for event in self._make_room(message.backend, job.model).load(job, check):
             report.tell(event)
         return {"timings": report.timings(), "devices": report.devices}
-
-    def _unload(self, message: Unload, check: Check) -> Mapping[str, Any]:
-        self._shelf.unload(message.backend)
-        return {}
 
     def _make_room(self, name: str, model: Model) -> Any:
         """Returns the backend; the models of the others leave memory unless they may stay."""

@@ -16,7 +16,7 @@ from lofi.worker.spool import Spool
 
 
 def render(
-    events: Generator[Event], message: Generate, report: Report, check: Check
+    events: Generator[Event, None, None], message: Generate, report: Report, check: Check
 ) -> Mapping[str, Any]:
     """Spools the sound of `events`, writes the track's file and returns its facts.
 
@@ -37,7 +37,7 @@ def render(
 
 
 def _render(
-    events: Generator[Event], message: Generate, report: Report, check: Check
+    events: Generator[Event, None, None], message: Generate, report: Report, check: Check
 ) -> Mapping[str, Any]:
     sound: Sound | None = None
     with contextlib.ExitStack() as stack:

@@ -1,254 +1,262 @@
-"""Opens a published component: its config, its safetensors files, its tensors one at a time.
+"""Weights from disk into modules: safetensors, whole or sharded, mapped and checked name by name.
 
-Names and shapes are compared with the module before a byte of any tensor is read. Tensors are
-views of the mapped file until they are cast or moved, so host memory never holds them twice.
+It reads the files itself, so that a cut or foreign one is named with its tensor, and so that the
+pages of a tensor that was cast can be given back at once.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import mmap
+import pickle
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lofi.errors import ModelLoadFailed, ModelNotFound
 from lofi.worker.backend import Check
 
-CONFIG = "config.json"
-INDEX_SUFFIX = ".safetensors.index.json"
+SINGLE = ("model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.safetensors")
 HEADER_LIMIT_BYTES = 100 * 1024 * 1024
-Rename = Callable[[str], str | None]
-"""A stored tensor's name to the module's; None leaves the tensor out."""
-_FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """One tensor on disk."""
+class Entry:
+    """One tensor of a file, as its header says."""
 
-    path: Path
+    file: Path
+    name: str
+    dtype: torch.dtype
     shape: tuple[int, ...]
-    dtype: str
-    """As safetensors writes it: `BF16`, `F32`, …"""
-    size_bytes: int
+    start: int
+    """First byte in the file."""
+    stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One folder of a model, its headers read and its files known to be whole."""
-
-    folder: Path
-    config: Mapping[str, Any]
-    tensors: Mapping[str, Stored]
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all tensors as they are stored."""
-        return sum(stored.size_bytes for stored in self.tensors.values())
-
-    @property
-    def files(self) -> list[Path]:
-        """The weight files, each once, in order."""
-        return sorted({stored.path for stored in self.tensors.values()})
+def nothing() -> None:
+    """A check for those who have none."""
 
 
-def as_stored(name: str) -> str | None:
-    """The rename that changes nothing."""
-    return name
+def weight_files(folder: Path) -> list[Path]:
+    """Returns the safetensors files of a component: one, or every shard of its index.
+
+    Raises:
+        ModelNotFound: there is none, or a shard is missing.
+        ModelLoadFailed: the index cannot be read.
+    """
+    if folder.is_file():
+        return [folder]
+    for name in SINGLE:
+        if (folder / name).is_file():
+            return [folder / name]
+    for index in (folder / f"{name}.index.json" for name in SINGLE):
+        if index.is_file():
+            try:
+                shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            except (ValueError, KeyError, AttributeError) as error:
+                raise ModelLoadFailed(f"{index} is no index of shards: {error}") from error
+            for shard in shards:
+                if not (folder / shard).is_file():
+                    raise _not_found(folder / shard)
+            return [folder / shard for shard in shards]
+    raise _not_found(folder / SINGLE[0])
 
 
-def open_component(folder: Path, weights: str = "model") -> Component:
-    """Reads config and headers of a component.
+def read_header(path: Path) -> list[Entry]:
+    """Returns the tensors of one safetensors file in the order of their bytes.
+
+    Raises:
+        ModelNotFound: the file does not exist.
+        ModelLoadFailed: it is cut short or no safetensors file.
+    """
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+            if not 2 <= length <= min(size - 8, HEADER_LIMIT_BYTES):
+                raise ModelLoadFailed(f"{path} is cut short or no safetensors file")
+            header = json.loads(file.read(length))
+        base = 8 + length
+        entries = [
+            Entry(
+                path,
+                name,
+                DTYPES[facts["dtype"]],
+                tuple(facts["shape"]),
+                base + facts["data_offsets"][0],
+                base + facts["data_offsets"][1],
+            )
+            for name, facts in header.items()
+            if name != "__metadata__"
+        ]
+    except FileNotFoundError as error:
+        raise _not_found(path) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ModelLoadFailed(f"{path} has no readable header: {error}") from error
+    for entry in entries:
+        if entry.stop - entry.start != math.prod(entry.shape) * entry.dtype.itemsize:
+            raise ModelLoadFailed(
+                f"{path}: the bytes of {entry.name} do not fit its shape", tensor=entry.name
+            )
+        if entry.stop > size:
+            raise ModelLoadFailed(
+                f"{path} is cut short: {entry.name} ends at byte {entry.stop} of {size}",
+                hint="Fetch the file again; it is not whole.",
+                tensor=entry.name,
+            )
+    return sorted(entries, key=lambda entry: entry.start)
+
+
+def tensors(path: Path, check: Check = nothing) -> Iterator[tuple[Entry, Tensor]]:
+    """Yields each tensor of a component, mapped from its file and copied by no one.
+
+    The tensor lives as long as it is referenced; copy it (`.to(...)`) and drop it to let its
+    pages go.
+    """
+    for file in weight_files(path):
+        entries = read_header(file)
+        with file.open("rb") as handle:
+            data = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        with warnings.catch_warnings():
+            # "The given buffer is not writable": it is not, and nobody writes.
+            warnings.simplefilter("ignore", UserWarning)
+            flat = torch.frombuffer(data, dtype=torch.uint8)
+        for entry in entries:
+            check()
+            yield entry, _view(flat, entry)
+            _forget(data, entry)
+
+
+def read_tensors(path: Path, check: Check = nothing) -> dict[str, Tensor]:
+    """Returns all tensors of a component by name, mapped from the file."""
+    return {entry.name: tensor for entry, tensor in tensors(path, check)}
+
+
+def load(
+    module: nn.Module,
+    path: Path,
+    *,
+    dtype: torch.dtype | Callable[[str], torch.dtype],
+    device: str = "cpu",
+    rename: Callable[[str], str | None] | None = None,
+    fold: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None,
+    check: Check = nothing,
+) -> int:
+    """Fills a module built on the meta device, strictly, and returns the bytes of its weights.
+
+    Each tensor is cast and moved as it is read, so that host memory never holds a second copy.
+    A tensor that is right as it lies on disk stays mapped.
 
     Args:
-        folder: holds `config.json` and the weights.
-        weights: stem of the weight files: `model`, `diffusion_pytorch_model`.
+        path: a component's folder or one file.
+        dtype: of the floating tensors, or a function of the name in the module.
+        rename: a name on disk to the module's own, None to leave the tensor out.
+        fold: turns all (renamed, not yet cast) tensors into the module's; for small components,
+            as all of them are read first.
 
     Raises:
-        ModelNotFound: a file is not there.
-        ModelLoadFailed: a file is cut short or is not what its name says.
+        ModelNotFound: a file is missing.
+        ModelLoadFailed: a file is broken, or a tensor is missing, unknown or of another shape.
     """
-    config = read_json(folder / CONFIG)
-    tensors: dict[str, Stored] = {}
-    for path in _weight_files(folder, weights):
-        tensors.update(_header(path))
-    return Component(folder, config, tensors)
+    expected = dict(module.state_dict())
+    wanted = dtype if callable(dtype) else lambda _: dtype
+    files: dict[str, Path] = {}
+    got: dict[str, Tensor] = {}
 
+    def named() -> Iterator[tuple[str, Tensor, Path]]:
+        for entry, tensor in tensors(path, check):
+            name = rename(entry.name) if rename is not None else entry.name
+            if name is not None:
+                yield name, tensor, entry.file
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object of a component.
-
-    Raises:
-        ModelNotFound: the file is not there.
-        ModelLoadFailed: it holds no JSON object.
-    """
-    _exists(path)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelLoadFailed(f"{path} cannot be read: {error}", path=str(path)) from error
-    if not isinstance(value, dict):
-        raise ModelLoadFailed(f"{path} holds no JSON object", path=str(path))
-    return value
-
-
-def _exists(path: Path) -> None:
-    if path.is_file():
-        return
-    raise ModelNotFound(
-        f"{path} is missing",
-        hint="Put the published files there, or point the LOFI_*_MODEL_PATH variable of this "
-        "backend to where they are.",
-        path=str(path),
-    )
-
-
-def _weight_files(folder: Path, weights: str) -> list[Path]:
-    single = folder / f"{weights}.safetensors"
-    index = folder / f"{weights}{INDEX_SUFFIX}"
-    if single.is_file() or not index.is_file():
-        _exists(single)
-        return [single]
-    mapped = read_json(index).get("weight_map")
-    if not isinstance(mapped, dict) or not mapped:
-        raise ModelLoadFailed(f"{index} has no weight_map", path=str(index))
-    paths = [folder / name for name in sorted({str(shard) for shard in mapped.values()})]
-    for path in paths:
-        _exists(path)
-    return paths
-
-
-def _header(path: Path) -> dict[str, Stored]:
-    """The tensors a file says it has; its size must agree."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if length > min(HEADER_LIMIT_BYTES, size - 8):
-            raise _broken(path, "it is cut short or no safetensors file")
-        try:
-            header = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            found = {
-                name: Stored(
-                    path,
-                    tuple(item["shape"]),
-                    item["dtype"],
-                    item["data_offsets"][1] - item["data_offsets"][0],
-                )
-                for name, item in header.items()
-            }
-            end = max((item["data_offsets"][1] for item in header.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise _broken(path, "its header is not valid") from error
-    if size != 8 + length + end:
-        raise _broken(path, f"it has {size} bytes where its header says {8 + length + end}")
-    return found
-
-
-def _broken(path: Path, why: str, **data: Any) -> ModelLoadFailed:
-    return ModelLoadFailed(
-        f"{path} is broken: {why}",
-        hint="Fetch the file again; it does not match what was published.",
-        path=str(path),
-        **data,
-    )
-
-
-def read_tensors(
-    component: Component, check: Check, rename: Rename = as_stored
-) -> Iterator[tuple[str, Tensor]]:
-    """Yields every tensor, mapped from its file, under its new name.
-
-    Raises:
-        ModelLoadFailed: a file changed since its header was read.
-    """
-    for path in component.files:
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 - not a mapping
-                    check()
-                    renamed = rename(name)
-                    if renamed is not None:
-                        yield renamed, file.get_tensor(name)
-        except (SafetensorError, OSError) as error:
-            raise _broken(path, str(error)) from error
-
-
-def must_fit(
-    component: Component, expected: Mapping[str, tuple[int, ...]], rename: Rename = as_stored
-) -> None:
-    """Compares names and shapes on disk with those a module needs.
-
-    Raises:
-        ModelLoadFailed: naming the file and the first tensor that is missing, of another shape,
-            or not known.
-    """
-    stored = {
-        renamed: item
-        for name, item in component.tensors.items()
-        if (renamed := rename(name)) is not None
-    }
-    place = component.files[0] if len(component.files) == 1 else component.folder
-    for name, shape in expected.items():
-        found = stored.get(name)
-        if found is None:
-            raise _unfit(place, name, "is missing")
-        if found.shape != tuple(shape):
-            raise _unfit(found.path, name, f"has shape {list(found.shape)}, not {list(shape)}")
-        if found.dtype not in _FLOATS:
-            raise _unfit(found.path, name, f"is of type {found.dtype}, no plain number")
-    for name, item in stored.items():
+    source: Iterator[tuple[str, Tensor, Path]] = named()
+    if fold is not None:
+        folded = fold({name: tensor for name, tensor, _ in source})
+        source = ((name, tensor, path) for name, tensor in folded.items())
+    for name, tensor, file in source:
         if name not in expected:
-            raise _unfit(item.path, name, "belongs to another model")
+            raise ModelLoadFailed(
+                f"{file} has a tensor {name} that this model does not know",
+                hint="Is it another variant's file? Check the folder's config.json.",
+                tensor=name,
+            )
+        if tensor.shape != expected[name].shape:
+            raise ModelLoadFailed(
+                f"{file}: {name} is {list(tensor.shape)}, the model needs "
+                f"{list(expected[name].shape)}",
+                hint="Is it another variant's file? Check the folder's config.json.",
+                tensor=name,
+            )
+        if tensor.is_floating_point():
+            tensor = tensor.to(wanted(name))
+        got[name] = tensor.to(device)
+        files[name] = file
+    missing = [name for name in expected if name not in got]
+    if missing:
+        raise ModelLoadFailed(
+            f"{path} lacks the tensor {missing[0]}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""),
+            hint="Fetch the file again, or name the folder of the right variant.",
+            tensor=missing[0],
+        )
+    module.load_state_dict(got, strict=True, assign=True)
+    module.requires_grad_(False)
+    module.eval()
+    return sum(tensor.nbytes for tensor in got.values())
 
 
-def _unfit(path: Path, tensor: str, why: str) -> ModelLoadFailed:
-    return ModelLoadFailed(
-        f"{path}: tensor {tensor} {why}",
-        hint="config.json and weights must be of one variant; fetch the component again.",
-        path=str(path),
-        tensor=tensor,
-    )
-
-
-def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a module's parameters and stored buffers."""
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-
-
-def load_into(
-    module: nn.Module,
-    component: Component,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    check: Check,
-    rename: Rename = as_stored,
-) -> None:
-    """Puts a component's tensors into a module that was built on the meta device.
-
-    Each tensor is cast and moved on its own: a float32 file never lies in memory whole. Call it
-    outside inference mode, or a CPU repacks every bfloat16 weight at each use.
+def load_pickle(path: Path) -> Any:
+    """Returns the tensors of a `.pt` file, which may hold nothing but data.
 
     Raises:
-        ModelLoadFailed: naming file and tensor.
+        ModelNotFound: the file does not exist.
+        ModelLoadFailed: it is broken or holds code.
     """
-    must_fit(component, shapes_of(module), rename)
-    state = {
-        name: placed(tensor, device, dtype)
-        for name, tensor in read_tensors(component, check, rename)
-    }
-    module.load_state_dict(state, strict=True, assign=True)
-    module.eval().requires_grad_(False)
+    if not path.is_file():
+        raise _not_found(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ModelLoadFailed(f"{path} cannot be read: {error}") from error
 
 
-def placed(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The tensor on `device`, floating-point ones in `dtype`; the mapped one itself if it is."""
-    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+def _view(flat: Tensor, entry: Entry) -> Tensor:
+    data = flat[entry.start : entry.stop]
+    if entry.start % entry.dtype.itemsize:  # a header of an odd length
+        data = data.clone()
+    return data.view(entry.dtype).view(entry.shape)
+
+
+def _forget(data: mmap.mmap, entry: Entry) -> None:
+    # Only advice: pages that are still referenced are read again from the file.
+    if hasattr(mmap, "MADV_DONTNEED"):
+        start = entry.start - entry.start % mmap.PAGESIZE
+        data.madvise(mmap.MADV_DONTNEED, start, entry.stop - start)
+
+
+def _not_found(path: Path) -> ModelNotFound:
+    return ModelNotFound(
+        f"{path} does not exist",
+        hint="Point LOFI_ACE_STEP_15_MODEL_PATH, LOFI_ACE_STEP_MODEL_PATH or LOFI_MODEL_PATH "
+        "to the folder of the weights.",
+        path=str(path),
+    )
