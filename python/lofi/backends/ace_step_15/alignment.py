@@ -166,11 +166,9 @@ def sung_rows(texts: Sequence[str]) -> NDArray[np.int32]:
 
 
 def score(gain: Matrix, sung: NDArray[np.int32], path: NDArray[np.int64]) -> Score:
-    """Judges energy [tokens, patches] along `path`; no lyric rows score 0."""
+    """Judges energy [tokens, patches] along `path`; without sung rows only the path counts."""
     rows = gain[sung == 1]
-    if not len(rows):
-        return Score(0.0, 0.0, 0.0)
-    coverage = float((rows.max(1) > COVERED).mean())
+    coverage = float((rows.max(1) > COVERED).mean()) if len(rows) else 1.0
     columns = np.arange(gain.shape[1])
     centroids = []
     for row in rows:
