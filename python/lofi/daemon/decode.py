@@ -71,15 +71,19 @@ class FileSource:
             if self.position:
                 self._file.seek(self.position)
         except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
-            raise _unplayable(path, error) from error
+            raise _unplayable(path, str(error)) from error
+        if self.frames == 0:
+            raise _unplayable(path, "it holds no sound")
 
     def read(self, limit_frames: int) -> Block:
         try:
             block: Block = self._file.read(limit_frames, dtype="float32", always_2d=True)
         except (OSError, RuntimeError) as error:
-            raise _unplayable(self._path, error) from error
+            raise _unplayable(self._path, str(error)) from error
         self.position += len(block)
         if len(block) == 0 and limit_frames > 0:
+            if self.position == 0:
+                raise _unplayable(self._path, "it holds no sound")
             self.frames = self.position  # the header promised more than there is
         return np.nan_to_num(block, copy=False)
 
@@ -87,9 +91,9 @@ class FileSource:
         self._file.close()
 
 
-def _unplayable(path: Path, error: Exception) -> AudioPlaybackError:
+def _unplayable(path: Path, reason: str) -> AudioPlaybackError:
     return AudioPlaybackError(
-        f"cannot play {path}: {error}",
+        f"cannot play {path}: {reason}",
         hint="The file must exist and be WAV, FLAC, Ogg or MP3.",
     )
 
