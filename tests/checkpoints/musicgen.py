@@ -87,6 +87,10 @@ def write(
             )
             kind = MusicgenForConditionalGeneration
         model = kind(config).eval()
+        for name, weight in model.named_parameters():
+            if weight.dim() == 2 and "norm" not in name:
+                # transformers draws so small that no condition would move a sample
+                torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
         for module in model.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 if name == "embed":  # the codec's codebooks are zero until trained

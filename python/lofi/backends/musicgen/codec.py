@@ -1,8 +1,6 @@
-"""EnCodec between codes and samples, in windows, with checks between them."""
+"""EnCodec between codes and samples, with checks on the way."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -12,22 +10,24 @@ from lofi.worker.backend import Check
 
 
 @torch.inference_mode()
-def decode(loaded: Loaded, codes: Tensor, check: Check) -> Iterator[Tensor]:
-    """Yields the samples of [K, T] codes as float32 [frames, channels].
+def decode(loaded: Loaded, codes: Tensor, check: Check) -> Tensor:
+    """Returns the samples of [K, T] codes as float32 [frames, channels].
 
-    EnCodec's decoder holds an LSTM over time, so it cannot be cut into exact tiles: one window is
-    the whole piece, at most 120 s.
+    EnCodec's decoder holds an LSTM over time, so it cannot be cut into exact tiles: the piece, at
+    most 120 s, is decoded whole, with a check after each layer.
     """
     codec = loaded.model.audio_encoder
     place = next(codec.parameters()).device
-    check()
     rows = []
     for channel in range(loaded.channels):
-        own = codes[channel :: loaded.channels] if loaded.channels > 1 else codes
-        values = codec.decode(own[None, None].to(place), [None]).audio_values
-        rows.append(values[0, 0].float().cpu())
-        check()
-    yield torch.stack(rows, 1)
+        own = codes[channel :: loaded.channels].to(place)
+        # [K, T] -> [K, 1, T] -> [1, C, T]
+        signal = codec.quantizer.decode(own[:, None])
+        for layer in codec.decoder.layers:
+            check()
+            signal = layer(signal)
+        rows.append(signal[0, 0].float().cpu())
+    return torch.stack(rows, 1)
 
 
 @torch.inference_mode()

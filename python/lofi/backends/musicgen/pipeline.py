@@ -41,11 +41,12 @@ class MusicGen:
         if self._loaded is not None and key == self._key:
             return
         self.unload()
-        place = devices.choose(model.device)
-        dtype = devices.dtype_for(place, bf16=model.bf16)
-        yield Phase("loading", 1, str(place), str(dtype).removeprefix("torch."))
+        devices.set_threads(model.threads)
+        policy = devices.policy(devices.choose(model.device), "musicgen", model.bf16)
+        yield from policy.warnings
+        yield Phase("loading", 1, policy.device, policy.dtype_name)
         check()
-        self._loaded = load(model.path / model.variant, place, dtype)
+        self._loaded = load(model.path / model.variant, torch.device(policy.device), policy.dtype)
         self._key = key
         yield Step(1, 1)
 
@@ -72,10 +73,10 @@ class MusicGen:
         yield Phase("decoding", 1, place, kind)
         frames = round(seconds * loaded.sample_rate)
         yield Sound(loaded.sample_rate, loaded.channels, frames)
-        for samples in codec.decode(loaded, codes, check):
-            if not torch.isfinite(samples).all():
-                raise ModelInferenceFailed("MusicGen's codec made numbers that are no sound")
-            yield Stretch(_exactly(samples.numpy(), frames))
+        samples = codec.decode(loaded, codes, check)
+        if not torch.isfinite(samples).all():
+            raise ModelInferenceFailed("MusicGen's codec made numbers that are no sound")
+        yield Stretch(_exactly(samples.numpy(), frames))
         yield Step(1, 1)
 
     def operate(
@@ -151,14 +152,15 @@ class MusicGen:
         codes = known[:, :length]
         while codes.shape[1] < length:
             start = codes.shape[1]
-            tail = codes[:, -overlap:] if start + 1 > window - 1 or start > overlap else codes
+            tail = codes[:, -overlap:]
             end = min(window, tail.shape[1] + length - start)
             for made in draw(loaded.model.decoder, heard, tail, end, sampling, generator, check):
                 if isinstance(made, Tensor):
                     fresh = made[:, tail.shape[1] :].cpu()
                     codes = torch.cat([codes, fresh], 1)
                 else:
-                    yield min(length, start + made)
+                    # the last steps only fill in the late codebooks
+                    yield min(start + made, start + end - tail.shape[1])
         yield codes
 
 

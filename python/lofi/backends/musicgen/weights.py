@@ -67,9 +67,9 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Loaded:
         raise ModelLoadFailed(f"{folder} cannot be loaded: {_first_line(error)}") from error
     _strict(folder, report)
     model.eval().to(device)
-    # The codec's quantiser is silently wrong on Apple's GPUs (facebookresearch/audiocraft #31).
-    if device.type == "mps":
-        model.audio_encoder.to("cpu", torch.float32)
+    # The codec is small and heard: float32. Its quantiser is silently wrong on Apple's GPUs
+    # (facebookresearch/audiocraft #31), so there it stays on the CPU.
+    model.audio_encoder.to("cpu" if device.type == "mps" else device, torch.float32)
     return Loaded(
         folder.name,
         model,
