@@ -97,7 +97,8 @@ class Encoder:
                 f"Cannot write {sample_rate} Hz as {format_name}: {error}", param="format"
             ) from error
         for name, text in (tags or {}).items():
-            setattr(self._file, name, text)
+            if text:  # libsndfile refuses an empty one
+                setattr(self._file, name, text)
 
     def write(self, block: NDArray[np.float32]) -> None:
         """Appends float32 [frames, channels] in −1..1.
