@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lofi.backends.ace_step_15.planner import flow
 from lofi.backends.ace_step_15.planner.brief import Brief, Sampling, positive, seeds_from
 from lofi.backends.ace_step_15.planner.codes import code_text, read_tokens
-from lofi.backends.ace_step_15.planner.flow import CodeTask, Plan, TextTask
+from lofi.backends.ace_step_15.planner.flow import CodeTask, Events, Plan, TextTask
 from lofi.backends.ace_step_15.planner.metadata import missing, write_block
+from lofi.backends.ace_step_15.planner.planner import finished
 from lofi.backends.ace_step_15.planner.prompts import NO_INPUT
 from lofi.backends.ace_step_15.planner.reading import Written
 from lofi.errors import LofiError, ModelInferenceFailed
+from lofi.worker.backend import Step
 from tests.parity.planner.tally import Tally
 
 LONGEST_SEC = 600
@@ -28,25 +30,16 @@ class Script:
         self._codes = codes
         self.asked: list[tuple[TextTask | CodeTask, tuple[int, ...]]] = []
 
-    def text(self, task: TextTask, seed: int) -> Generator[int, None, str]:
+    def text(self, task: TextTask, seed: int) -> Events[str]:
         self.asked.append((task, (seed,)))
-        yield 1
+        yield Step(1, 0)
         return self._text
 
-    def codes(self, task: CodeTask, seeds: Sequence[int]) -> Generator[int, None, list[list[int]]]:
+    def codes(self, task: CodeTask, seeds: Sequence[int]) -> Events[list[list[int]]]:
         if task.attempt == 0:
             self.asked.append((task, tuple(seeds)))
-        yield 1
+        yield Step(1, 3)
         return [list(self._codes) for _ in seeds]
-
-
-def drain(steps: Generator[int, None, Any]) -> Any:
-    """Runs a generator to its end and returns what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 def _any_codes(codes: Sequence[int], count: int | None) -> str | None:
@@ -92,7 +85,7 @@ def _phase_case(tally: Tally, case: dict[str, Any]) -> None:
     seeds = args.get("seeds") or [0]
     script = Script(case["scripted_cot"], read_tokens(case["scripted_codes"]))
     try:
-        plans: list[Plan] = drain(flow.planned(script, brief, seeds, judge=_any_codes))
+        plans: list[Plan] = finished(flow.planned(script, brief, seeds, judge=_any_codes))
     except ModelInferenceFailed:
         plans = []
     if case["raises"]:
@@ -254,7 +247,7 @@ def _compare_brief(tally: Tally, brief: Brief, case: dict[str, Any]) -> None:
 def _planned(brief: Brief, case: dict[str, Any]) -> list[Plan]:
     """Plans for all seeds of a case, by a stand-in whose codes are always 1, 2, 3."""
     script = Script(write_block(case["lm_metadata"]), (1, 2, 3))
-    plans: list[Plan] = drain(
+    plans: list[Plan] = finished(
         flow.planned(script, brief, case["config"]["seeds"], judge=_any_codes)
     )
     return plans
@@ -347,7 +340,7 @@ def _assist_case(tally: Tally, case: dict[str, Any]) -> None:
     name, wanted, call = case["name"], case["result"], case["calls"][0]
     script = Script(case["scripted_output"], ())
     try:
-        written: Written | None = drain(_assisting(script, case))
+        written: Written | None = finished(_assisting(script, case))
     except LofiError:
         written = None
     task, _ = script.asked[0]
@@ -369,7 +362,7 @@ def _assist_case(tally: Tally, case: dict[str, Any]) -> None:
     tally.same("lyrics", written.lyrics, wanted["lyrics"], name)
 
 
-def _assisting(script: Script, case: dict[str, Any]) -> Generator[int, None, Written]:
+def _assisting(script: Script, case: dict[str, Any]) -> Events[Written]:
     args = case["args"]
     sampling = _sampling(args)
     if case["function"] == "create_sample":

@@ -19,6 +19,7 @@ from lofi.backends.ace_step_15.planner.constraint import Rules
 from lofi.backends.ace_step_15.planner.decoder import Decoder
 from lofi.backends.ace_step_15.planner.flow import CodeTask, TextTask
 from lofi.backends.ace_step_15.planner.network import PlannerNetwork
+from lofi.backends.ace_step_15.planner.planner import finished
 from lofi.backends.ace_step_15.planner.reading import read_block
 from lofi.backends.ace_step_15.planner.sampling import (
     candidates,
@@ -31,7 +32,6 @@ from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
 from lofi.backends.ace_step_15.planner.weights import load_network
 from lofi.backends.ace_step_15.prompt import lyric_header
 from lofi.subtitles import Cue, to_lrc
-from tests.parity.planner.flows import drain
 from tests.parity.planner.tally import Tally
 
 GREEDY = Sampling(temperature=0)
@@ -255,7 +255,7 @@ def _greedy(
             sampling=sampling,
             constrained=True,
         )
-        (codes,) = drain(decoder.codes(task, [0]))
+        (codes,) = finished(decoder.codes(task, [0]))
         tally.same("greedy codes", codes, read_tokens(case["text"]), case["name"])
         ids = [int(vocabulary.code_ids[code]) for code in codes] + [vocabulary.end]
         tally.same("greedy ids", ids, case["generated_ids"], case["name"])
@@ -266,7 +266,7 @@ def _greedy(
         skipped=frozenset({*skipped, "genres"}),
         then="end" if options.get("stop_at_reasoning") else "words",
     )
-    text = drain(decoder.text(TextTask(case["prompt"], rules, sampling), 0))
+    text = finished(decoder.text(TextTask(case["prompt"], rules, sampling), 0))
     tally.same("greedy texts", text, case["text"], case["name"])
     tally.same("greedy ids", vocabulary.encode(text), case["generated_ids"], case["name"])
     tally.same("greedy metadata", read_block(text), case["parsed"]["metadata"], case["name"])

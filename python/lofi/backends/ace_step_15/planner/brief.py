@@ -67,7 +67,8 @@ class Brief:
             InvalidParams: `audio_codes` holds something else than codes.
         """
         thinking = bool(recipe.get("thinking"))
-        lyrics = recipe.get("lyrics") or ""
+        write_lyrics = bool(recipe.get("auto_lyrics"))
+        lyrics = recipe.get("lyrics") or ("" if write_lyrics else INSTRUMENTAL)
         language = recipe.get("vocal_language") or ""
         return cls(
             caption=recipe.get("prompt") or "",
@@ -83,7 +84,7 @@ class Brief:
             use_cot_caption=_flag(recipe.get("use_cot_caption"), False),
             use_cot_language=_flag(recipe.get("use_cot_language"), thinking)
             and lyrics.strip() != INSTRUMENTAL,
-            write_lyrics=bool(recipe.get("auto_lyrics")),
+            write_lyrics=write_lyrics,
             constrained=_flag(recipe.get("constrained"), True),
             codes=tuple(parse_codes(recipe.get("audio_codes") or ())),
             sampling=Sampling(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,12 +16,13 @@ from lofi.backends.ace_step_15.planner.constraint import (
     Constraint,
     Kind,
 )
-from lofi.backends.ace_step_15.planner.flow import CodeTask, TextTask
+from lofi.backends.ace_step_15.planner.flow import CodeTask, Events, TextTask
 from lofi.backends.ace_step_15.planner.network import Cache, PlannerNetwork
 from lofi.backends.ace_step_15.planner.sampling import Draws, drawn, guided, penalised
 from lofi.backends.ace_step_15.planner.tries import Tries
 from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
 from lofi.errors import InvalidPrompt
+from lofi.worker.backend import Step
 
 Check = Callable[[], None]
 BATCH = 8
@@ -38,29 +39,31 @@ TEXT_STREAM, CODE_STREAM = 0, 1
 
 
 class Decoder:
-    """Writes with one network. Deterministic: the same tasks in the same order since `forget` give
-    the same tokens.
+    """Writes one plan: a text, then codes, whose prompt may begin like it and is not read twice.
+
+    Made anew for each plan, so that what was written before it changes nothing.
     """
 
-    def __init__(self, network: PlannerNetwork, vocabulary: Vocabulary, check: Check) -> None:
+    def __init__(
+        self,
+        network: PlannerNetwork,
+        vocabulary: Vocabulary,
+        check: Check,
+        tries: Tries | None = None,
+    ) -> None:
         self._network = network
         self._vocabulary = vocabulary
         self._check = check
-        self._tries = Tries(vocabulary)
+        self._tries = tries or Tries(vocabulary)
         self._device = network.norm.weight.device
         self._limit = network.config.max_position_embeddings
         self._masks: dict[Kind, Tensor] = {}
         self._read: list[int] = []
         self._cache: Cache | None = None
 
-    def forget(self) -> None:
-        """Lets go of the last text, whose beginning the next prompt may share."""
-        self._read = []
-        self._cache = None
-
     @torch.inference_mode()
-    def text(self, task: TextTask, seed: int) -> Generator[int, None, str]:
-        """Writes an answer; yields how many tokens of it stand.
+    def text(self, task: TextTask, seed: int) -> Events[str]:
+        """Writes an answer; steps count its tokens.
 
         Raises:
             InvalidPrompt: the prompt leaves no room for an answer.
@@ -88,7 +91,7 @@ class Decoder:
             token = self._next(hidden, constraint, task.sampling, written, draws)
             written.append(token)
             pending = [token]
-            yield len(written)
+            yield Step(len(written), 0)
             if constraint is None and token == self._vocabulary.end:
                 break
         self._read = (prompt + written)[: cache.length]
@@ -154,23 +157,19 @@ class Decoder:
         return self._masks[kind]
 
     @torch.inference_mode()
-    def codes(self, task: CodeTask, seeds: Sequence[int]) -> Generator[int, None, list[list[int]]]:
-        """Writes one run of codes a seed; yields how many codes of each stand, all runs together.
+    def codes(self, task: CodeTask, seeds: Sequence[int]) -> Events[list[list[int]]]:
+        """Writes one run of codes a seed, eight at a time; steps count the codes of each run.
 
         Raises:
             InvalidPrompt: the prompt leaves no room for the codes.
         """
         runs: list[list[int]] = []
-        done = 0
         for first in range(0, len(seeds), BATCH):
-            ids = yield from self._batch(task, seeds[first : first + BATCH], done)
+            ids = yield from self._batch(task, seeds[first : first + BATCH])
             runs += [self._vocabulary.codes_of(row) for row in ids]
-            done += max(len(row) for row in ids)
         return runs
 
-    def _batch(
-        self, task: CodeTask, seeds: Sequence[int], done: int
-    ) -> Generator[int, None, list[list[int]]]:
+    def _batch(self, task: CodeTask, seeds: Sequence[int]) -> Events[list[list[int]]]:
         N = len(seeds)
         is_guided = task.guidance > 1
         toward = self._vocabulary.encode(task.prompt)
@@ -196,7 +195,7 @@ class Decoder:
             places = drawn(logits, task.sampling, [draw.next() for draw in draws])
             steps.append(places)
             tokens = row_ids[places]
-            yield done + step + 1
+            yield Step(step + 1, task.count or 0)
             if task.count is None or not task.constrained:
                 ended |= tokens == end
                 if bool(ended.all()):

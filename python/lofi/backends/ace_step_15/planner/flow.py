@@ -1,14 +1,14 @@
 """From a brief to a plan: which phases run, what each is asked, and whose word counts in the end.
 
 The writer does the writing (`decoder` with a network, a script in tests); nothing here needs torch.
-Every function that writes is a generator: it yields the tokens written so far.
+Every function that writes is a generator of events: steps count the tokens written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from lofi.backends.ace_step_15.planner import codes as code_checks
 from lofi.backends.ace_step_15.planner import prompts
@@ -17,7 +17,10 @@ from lofi.backends.ace_step_15.planner.constraint import Rules
 from lofi.backends.ace_step_15.planner.metadata import Metadata, is_legal, missing, write_block
 from lofi.backends.ace_step_15.planner.reading import Written, read
 from lofi.errors import ModelInferenceFailed
-from lofi.worker.backend import Notice
+from lofi.worker.backend import Event, Facts, Notice, Phase
+
+T = TypeVar("T")
+Events = Generator[Event, None, T]
 
 COMPLETE = ("bpm", "keyscale", "timesignature", "duration")
 """With these fixed there is no metadata left to ask for."""
@@ -51,11 +54,11 @@ class CodeTask:
 class Writer(Protocol):
     """Who writes."""
 
-    def text(self, task: TextTask, seed: int) -> Generator[int, None, str]:
-        """Yields token counts, returns the answer with its special strings."""
+    def text(self, task: TextTask, seed: int) -> Events[str]:
+        """Yields a step a token, returns the answer with its special strings."""
 
-    def codes(self, task: CodeTask, seeds: Sequence[int]) -> Generator[int, None, list[list[int]]]:
-        """Yields token counts, returns one run of codes a seed."""
+    def codes(self, task: CodeTask, seeds: Sequence[int]) -> Events[list[list[int]]]:
+        """Yields a step a code of each run, returns one run a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,22 @@ class Plan:
     vocal_language: str = ""
     notices: tuple[Notice, ...] = ()
 
-    def to_wire(self) -> dict[str, Any]:
-        """Returns the plan as a track keeps it."""
-        return {"metas": dict(self.metadata), "caption": self.caption, "codes": list(self.codes)}
+    def facts(self) -> dict[str, Any]:
+        """Returns what a track keeps of the plan: the plan itself, and what fills its gaps."""
+        chosen = {
+            "bpm": self.bpm,
+            "keyscale": self.keyscale,
+            "timesignature": self.timesignature,
+            "vocal_language": self.vocal_language,
+        }
+        facts: dict[str, Any] = {name: value for name, value in chosen.items() if value}
+        facts["plan"] = {
+            "metas": dict(self.metadata),
+            "caption": self.caption,
+            "lyrics": self.lyrics,
+            "codes": list(self.codes),
+        }
+        return facts
 
 
 Judge = Callable[[Sequence[int], int | None], str | None]
@@ -88,7 +104,7 @@ def planned(
     seeds: Sequence[int],
     *,
     judge: Judge = code_checks.fault,
-) -> Generator[int, None, list[Plan]]:
+) -> Events[list[Plan]]:
     """Plans one piece, as often as there are seeds: the metadata once, the codes a seed.
 
     A run of codes that `judge` refuses is drawn once more; refused again, that plan has no codes
@@ -98,10 +114,13 @@ def planned(
         ModelInferenceFailed: the model wrote nothing at all.
     """
     metadata, lyrics = yield from _thoughts(writer, brief, seeds[0])
+    plan = merged(brief, metadata, lyrics)
+    yield Facts(plan.facts())
     runs: list[list[int]] = [list(brief.codes) for _ in seeds]
     notices: list[list[Notice]] = [[] for _ in seeds]
     if brief.wants_codes:
         task = code_task(brief, metadata, lyrics)
+        yield Phase("planning", task.count or 0)
         runs = yield from writer.codes(task, seeds)
         for place, run in enumerate(runs):
             if judge(run, task.count) is None:
@@ -112,7 +131,6 @@ def planned(
             if problem is not None:
                 runs[place] = []
                 notices[place].append(_fallback(problem))
-    plan = merged(brief, metadata, lyrics)
     return [
         replace(plan, codes=tuple(run), notices=tuple(told))
         for run, told in zip(runs, notices, strict=True)
@@ -125,9 +143,7 @@ def _fallback(problem: str) -> Notice:
     )
 
 
-def _thoughts(
-    writer: Writer, brief: Brief, seed: int
-) -> Generator[int, None, tuple[Metadata, str]]:
+def _thoughts(writer: Writer, brief: Brief, seed: int) -> Events[tuple[Metadata, str]]:
     """Phase 1: the metadata, and lyrics if they are to be written."""
     fixed = {**brief.fixed, **_language(brief)}
     if brief.write_lyrics:
@@ -144,9 +160,7 @@ def _thoughts(
     return metadata, brief.lyrics
 
 
-def _song(
-    writer: Writer, brief: Brief, fixed: Metadata, seed: int
-) -> Generator[int, None, tuple[Metadata, str]]:
+def _song(writer: Writer, brief: Brief, fixed: Metadata, seed: int) -> Events[tuple[Metadata, str]]:
     """Lyrics come with their own metadata: one answer gives both."""
     written = yield from inspired(
         writer, brief.caption, instrumental=False, fixed=fixed, sampling=brief.sampling, seed=seed,
@@ -247,7 +261,7 @@ def inspired(
     sampling: Sampling,
     seed: int,
     longest_sec: int,
-) -> Generator[int, None, Written]:
+) -> Events[Written]:
     """Turns one sentence into a whole song; without a sentence the model invents one."""
     wish = query if query.strip() else prompts.NO_INPUT
     prompt = prompts.inspire(wish, instrumental=instrumental)
@@ -266,7 +280,7 @@ def rewritten(
     sampling: Sampling,
     seed: int,
     longest_sec: int,
-) -> Generator[int, None, Written]:
+) -> Events[Written]:
     """Enriches a caption and tidies lyrics; lyrics the model leaves out stay as they were."""
     sung = lyrics or prompts.INSTRUMENTAL
     prompt = prompts.rewrite(caption or prompts.NO_INPUT, sung)
@@ -276,7 +290,7 @@ def rewritten(
 
 def understood(
     writer: Writer, codes: Sequence[int], *, sampling: Sampling, seed: int
-) -> Generator[int, None, Written]:
+) -> Events[Written]:
     """Describes what a run of codes sounds like."""
     prompt = prompts.understand(code_checks.code_text(codes) or prompts.NO_INPUT)
     longest_sec = code_checks.MOST_CODES // code_checks.CODES_PER_SEC
@@ -290,7 +304,7 @@ def _song_sheet(
     sampling: Sampling,
     seed: int,
     longest_sec: int,
-) -> Generator[int, None, Written]:
+) -> Events[Written]:
     """A block and free text behind it."""
     rules = Rules(fixed=fixed, longest_sec=longest_sec, then="words")
     answer = yield from writer.text(TextTask(prompt, rules, sampling), seed)

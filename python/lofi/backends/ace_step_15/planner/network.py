@@ -117,7 +117,11 @@ class PlannerNetwork(nn.Module):
         shape = (rows, config.num_key_value_heads, columns, config.head_dim)
 
         def empty() -> list[Tensor]:
-            return [weight.new_empty(shape) for _ in range(config.num_hidden_layers)]
+            made = [weight.new_empty(shape) for _ in range(config.num_hidden_layers)]
+            for tensor in made:
+                # never seen, but multiplied by 0: what lies in fresh memory may be no number
+                tensor[:, :, : max(firsts, default=0)] = 0
+            return made
 
         positions = torch.arange(columns, device=weight.device)
         seen = None
