@@ -128,7 +128,13 @@ def _margins(bars: int) -> tuple[int, int]:
     """Returns the bars of intro and outro, so that the rest divides by four if it can."""
     wanted = (1, 0) if bars < 8 else (2, 1) if bars < 24 else (4, 4)
     choices = [
-        ((bars - i - o) % PHRASE_BARS != 0, abs(i - wanted[0]) + abs(o - wanted[1]), i, (i, o))
+        (
+            (bars - i - o) % PHRASE_BARS != 0,
+            abs(i - wanted[0]) + abs(o - wanted[1]),
+            i == 0,
+            i,
+            (i, o),
+        )
         for i in (0, 1, 2, 4)
         for o in (0, 1, 2, 4)
         if bars - i - o >= PHRASE_BARS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lofi.backends.procedural.form import PHRASE_BARS, Section
 from lofi.backends.procedural.notes import Bar, Note, VoicedSlot
@@ -59,7 +59,7 @@ def play(section: Section, bars: Sequence[Bar], settings: Settings) -> list[Note
         inside = Draws(settings.seed, f"comp/bar/{bar.index}")
         if instrument in HELD:
             for slot in bar.slots:
-                notes += _chord(slot, slot.beat, slot.beats, 0.6, hand, inside)
+                notes += _swell(slot, hand, inside)
         elif arpeggio:
             notes += _arpeggio(bar, ARPEGGIOS[order], hand, inside)
         else:
@@ -139,6 +139,25 @@ def _chord(
         )
         for rank, place in enumerate(order)
     ]
+
+
+def _swell(slot: VoicedSlot, hand: _Hand, draws: Draws) -> list[Note]:
+    """Returns a held chord that moves inside: a voice comes late, another answers an octave up."""
+    late = draws.below(12)
+    high = draws.below(10)
+    notes = []
+    for place, note in enumerate(_chord(slot, slot.beat, slot.beats, 0.6, hand, draws)):
+        if place == late:
+            half = note.beats / 2
+            note = replace(note, beat=note.beat + half, beats=half)
+        notes.append(note)
+        if place == high and note.midi < 66:
+            half = note.beats / 2
+            start = slot.beat + half
+            notes.append(
+                replace(note, beat=start, beats=half, midi=note.midi + 12, velocity=0.34, pan=0.5)
+            )
+    return notes
 
 
 def _arpeggio(bar: Bar, order: Sequence[int], hand: _Hand, draws: Draws) -> list[Note]:

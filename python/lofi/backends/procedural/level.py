@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from lofi.backends.procedural.drum_kit import DrumKit
-from lofi.backends.procedural.loudness import lufs, power_of
+from lofi.backends.procedural.loudness import lufs
 from lofi.backends.procedural.notes import Event
 from lofi.backends.procedural.score import Score
 from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
@@ -33,6 +33,7 @@ DECAY = {
 }
 STEER, STEER_LIMIT_DB = 0.06, 0.12
 GATE_DB = -10.0
+SATURATION_DB = 1.1
 
 
 def gated_mean(powers: Sequence[float], weights: Sequence[float]) -> float:
@@ -108,9 +109,7 @@ class Forecast:
         energy = 2 * NOTE_POWER * share * (event.velocity / 0.7) ** 1.8 * bus * bus
         ambient = settings.style.name == "ambient"
         duck = settings.style.duck
-        if event.bus == "bass":
-            energy *= 1.0  # its level already holds the mono factor
-        elif event.bus == "lead":
+        if event.bus == "lead":
             energy *= 1.05 + (1.5 if ambient else 0.5) * settings.reverb
         elif event.bus == "keys":
             energy *= 1 + (0.7 if ambient else 0.3) * settings.reverb
@@ -123,7 +122,8 @@ class Rider:
     """Sets the gain from forecast and first seconds, then steers it slowly."""
 
     def __init__(self, settings: Settings, forecast: Forecast, frames: int) -> None:
-        self._target = settings.style.target_lufs
+        # A harder saturator takes more away; measured between 0 and 1.
+        self._target = settings.style.target_lufs + SATURATION_DB * (settings.saturation - 0.35)
         self._steers = not settings.loopable
         self._forecast = forecast
         self._end_sec = frames / SAMPLE_RATE
@@ -172,6 +172,3 @@ class Rider:
 def decibels(gain_db: float) -> float:
     """Returns a gain in dB as a factor."""
     return float(10 ** (gain_db / 20))
-
-
-__all__ = ["MEASURED_SEC", "Forecast", "Rider", "decibels", "gated_mean", "power_of"]

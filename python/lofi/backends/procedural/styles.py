@@ -36,7 +36,7 @@ class Style:
     jitter: float = 1.0
     reverb_wet: float = 0.62
     reverb_tail_sec: float = 1.37
-    target_lufs: float = -15.8
+    target_lufs: float = -15.6
     pads: dict[str, float] = field(default_factory=lambda: {"pad": 2.0, "strings": 1.0})
 
 
@@ -108,7 +108,7 @@ STYLES: dict[str, Style] = {
         jitter=1.2,
         reverb_wet=0.85,
         reverb_tail_sec=1.7,
-        target_lufs=-16.0,
+        target_lufs=-15.85,
     ),
     "house": Style(
         name="house",
