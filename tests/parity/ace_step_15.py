@@ -578,18 +578,18 @@ def _masks(case: Case) -> None:
         task = row["task"].replace("-", "_")
         has_material = row["has_source_audio"] or row["audio_codes"] is not None
         frames = latents.shape[1]
-        window = None
+        windows = []
         if row["start"] is not None:
             samples = frames * HOP
             end = min(row["end"], 1e9)
             found = lengths.window_in(samples, row["start"], end)
-            window = lengths.window_frames(found, frames)
+            windows = [lengths.window_frames(found, frames)]
         made = canvas(
             task,
             latents if has_material else None,
             silence,
             frames=frames,
-            window=window,
+            windows=windows,
             has_codes=row["audio_codes"] is not None,
             mask_mode=row["chunk_mask_mode"],
         )
@@ -611,8 +611,7 @@ def _splice(case: Case) -> None:
             repaint.spliced(
                 case["in_pred"][i],
                 case["in_src"][i],
-                start_sec=starts[i],
-                end_sec=ends[i],
+                [(starts[i], ends[i])],
                 crossfade_sec=fade,
                 sample_rate=rate,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,23 +60,32 @@ def soft_mask(mask: Tensor, crossfade: int) -> Tensor:
     """mask [B, T] -> weights [B, T]: 1 inside, ramps of up to `crossfade` frames outside."""
     weights = mask.float()
     for row, inside in zip(weights, mask, strict=True):
-        places = inside.nonzero()
-        if len(places):
-            _feather(row, int(places[0]), int(places[-1]) + 1, crossfade)
+        for start, stop in runs(inside):
+            _feather(row, start, stop, crossfade)
     return weights
 
 
+def runs(inside: Tensor) -> list[tuple[int, int]]:
+    """The first and last + 1 index of each run of True in `inside` [T]."""
+    edges = torch.diff(inside.to(torch.int8).cpu(), prepend=torch.zeros(1, dtype=torch.int8))
+    edges = torch.cat((edges, -inside[-1:].to(torch.int8).cpu()))
+    starts, stops = (edges == 1).nonzero().flatten(), (edges == -1).nonzero().flatten()
+    return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+
+
 def _feather(row: Tensor, start: int, stop: int, crossfade: int) -> None:
-    """Ramps up to `start` and down from `stop`, in place; cut ramps begin later but end the same.
+    """Ramps up to `start` and down from `stop`, in place, cut short at the ends.
 
     Args:
-        row: weights [T].
+        row: weights [T]; what is already above a ramp stays.
     """
     left, right = min(crossfade, start), min(crossfade, row.shape[0] - stop)
     if left > 0:
-        row[start - left : start] = _ramp(left, row.device)
+        rise = _ramp(left, row.device)
+        row[start - left : start] = torch.maximum(row[start - left : start], rise)
     if right > 0:
-        row[stop : stop + right] = _ramp(right, row.device).flip(0)
+        fall = _ramp(right, row.device).flip(0)
+        row[stop : stop + right] = torch.maximum(row[stop : stop + right], fall)
 
 
 def blended(x: Tensor, repaint: Repaint) -> Tensor:
@@ -89,29 +99,31 @@ def blended(x: Tensor, repaint: Repaint) -> Tensor:
 def spliced(
     audio: Tensor,
     source: Tensor,
+    windows: Sequence[tuple[float, float]],
     *,
-    start_sec: float,
-    end_sec: float,
     crossfade_sec: float,
     sample_rate: int,
 ) -> Tensor:
-    """The source's own waveform outside the window, with ramps outside of it.
+    """The source's own waveform outside the windows, with ramps outside of them.
 
     Args:
         audio: rendered [channels, samples].
         source: original [channels, samples], shorter or longer.
+        windows: start and end of each, in seconds.
 
     Returns:
         [channels, samples] as long as `audio`.
     """
     length = min(audio.shape[1], source.shape[1])
-    start = min(max(0, int(start_sec * sample_rate)), length)
-    stop = min(int(end_sec * sample_rate), length)
-    if start <= 0 and stop >= length:
-        return audio
     weights = torch.zeros(length, device=audio.device)
-    weights[start:stop] = 1
-    _feather(weights, start, stop, int(crossfade_sec * sample_rate))
+    crossfade = int(crossfade_sec * sample_rate)
+    for start_sec, end_sec in windows:
+        start = min(max(0, int(start_sec * sample_rate)), length)
+        stop = min(int(end_sec * sample_rate), length)
+        weights[start:stop] = 1
+        _feather(weights, start, stop, crossfade)
+    if bool((weights == 1).all()):
+        return audio
     out = audio.clone()
     out[:, :length] = weights * audio[:, :length] + (1 - weights) * source[:, :length].to(audio)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,6 @@ from lofi.backends.ace_step_15.model import silence_frames
 Task = Literal["text2music", "cover", "cover_nofsq", "repaint", "lego", "extract", "complete"]
 BASE_TASKS = frozenset({"lego", "extract", "complete"})
 WINDOW_TASKS = frozenset({"repaint", "lego"})
-SOURCE_TASKS = frozenset({"cover", "cover_nofsq", "repaint", "lego", "extract", "complete"})
 MaskMode = Literal["auto", "explicit"]
 
 
@@ -36,7 +36,7 @@ def canvas(
     silence: Tensor,
     *,
     frames: int,
-    window: tuple[int, int] | None = None,
+    windows: Sequence[tuple[int, int]] = (),
     has_codes: bool = False,
     mask_mode: MaskMode = "auto",
 ) -> Canvas:
@@ -46,7 +46,8 @@ def canvas(
         task: what is asked.
         latents: [1, T', C] of the source, or decoded from audio codes; padded with silence.
         silence: [1, S, C].
-        window: first and last + 1 frame to generate, for repaint and lego.
+        windows: first and last + 1 frame of each stretch to generate, for repaint and lego;
+            none is everything.
         has_codes: the latents come from audio codes, which makes text2music a cover.
         mask_mode: `auto` shows ones everywhere; `explicit` the window.
     """
@@ -55,9 +56,9 @@ def canvas(
     everywhere = torch.ones(1, frames, dtype=torch.bool, device=source.device)
     if task not in WINDOW_TASKS:
         return Canvas(source, everywhere, None, task == "cover" or has_codes)
-    start, stop = window if window is not None else (0, frames)
     mask = torch.zeros_like(everywhere)
-    mask[:, start:stop] = True
+    for start, stop in windows or [(0, frames)]:
+        mask[:, start:stop] = True
     if task == "repaint":
         source = torch.where(mask[..., None], quiet.to(source), source)
     # the published `auto` means to say "you decide" but stores booleans: all ones

@@ -31,22 +31,29 @@ class Tile:
     high: int
 
 
-def tiles(length: int, chunk: int, overlap: int) -> list[Tile]:
-    """Cuts `length` frames into tiles of at most `chunk`, `overlap` of them context either side.
+def next_tile(start: int, length: int, chunk: int, overlap: int) -> Tile:
+    """The tile whose core begins at `start`: it looks at exactly `chunk` frames if there are any.
 
-    Every tile but a lone short one looks at exactly `chunk` frames, so that each runs with the
-    same shapes: at the ends the view is moved inwards instead of cut.
+    All tiles thus run with the same shapes: at the ends the view is moved inwards, not cut.
     """
     if length <= chunk:
-        return [Tile(0, length, 0, length)]
+        return Tile(start, length, 0, length)
     while chunk - 2 * overlap <= 0 and overlap > 4:
         overlap //= 2
-    stride = max(1, chunk - 2 * overlap)
-    found = []
-    for start in range(0, length, stride):
-        stop = min(start + stride, length)
-        low = min(max(0, start - overlap), max(0, length - chunk))
-        found.append(Tile(start, stop, low, min(length, low + max(chunk, stop - low))))
+    stop = min(start + max(1, chunk - 2 * overlap), length)
+    low = min(max(0, start - overlap), length - chunk)
+    if low == 0:
+        stop = min(chunk - overlap, length)  # nothing needed on the left
+    elif low + chunk >= length:
+        stop = length  # nothing needed on the right
+    return Tile(start, stop, low, low + chunk)
+
+
+def tiles(length: int, chunk: int, overlap: int) -> list[Tile]:
+    """Cuts `length` frames into tiles of at most `chunk`, `overlap` of them context either side."""
+    found: list[Tile] = []
+    while not found or found[-1].stop < length:
+        found.append(next_tile(found[-1].stop if found else 0, length, chunk, overlap))
     return found
 
 

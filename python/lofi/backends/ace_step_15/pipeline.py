@@ -1,0 +1,158 @@
+"""ACE-Step 1.5 as a library: open a folder of published files, render requests.
+
+pipeline = Pipeline.open(Path("ace-step-15"), "turbo")
+audio = pipeline.generate(Request(prompt="rain on a window, felt piano", duration_sec=30))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lofi.backends.ace_step_15 import sound
+from lofi.backends.ace_step_15.adapters import Adapter, read_adapter
+from lofi.backends.ace_step_15.config import FRAME_RATE, ModelConfig
+from lofi.backends.ace_step_15.encoders import never
+from lofi.backends.ace_step_15.rendering import SMALLEST_TILE_FRAMES, Means, Rendering
+from lofi.backends.ace_step_15.request import Audio, Request
+from lofi.backends.ace_step_15.stages import STAGES, Stages
+from lofi.backends.ace_step_15.weights import open_bundle
+from lofi.worker.backend import Check, Event, Model, Phase, Step, Stretch
+from lofi.worker.device import choose, name_of, policy, set_threads
+from lofi.worker.memory import Residency, free_bytes, guard_paging, plan, wait_for_memory
+
+TILE_FRAMES = {"cpu": 64, "mps": 32, "cuda": 512}
+WIRE_TYPE = "ace_step_15"
+
+
+class Pipeline:
+    """One variant's networks, ready to render one request after another."""
+
+    def __init__(self, stages: Stages, model: Model) -> None:
+        self._stages = stages
+        self._model = model
+        self._adapters: dict[Path, Adapter] = {}
+        self._words: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        variant: str = "turbo",
+        *,
+        device: str = "auto",
+        bf16: bool | None = None,
+        model: Model | None = None,
+    ) -> Pipeline:
+        """Opens `folder` without loading weights.
+
+        Args:
+            folder: holds `acestep-v15-<variant>/`, `vae/` and `Qwen3-Embedding-0.6B/`, or is a DiT
+                repository beside whose files the other two lie.
+            variant: `turbo`, `sft`, `base`, `xl-turbo`, …
+            device: `auto`, `cpu`, `cuda`, `cuda:N`, `mps`.
+            bf16: None takes bfloat16 where it is fast and safe.
+            model: all options at once instead of these.
+
+        Raises:
+            ModelNotFound, ModelLoadFailed: naming the file.
+            DeviceUnavailable: the device does not exist.
+        """
+        options = model or Model(path=folder, variant=variant, device=device, bf16=bf16)
+        chosen = policy(choose(options.device), WIRE_TYPE, options.bf16)
+        return cls(Stages(open_bundle(folder, variant), chosen), options)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The checkpoint's sizes and family."""
+        return self._stages.bundle.config
+
+    @property
+    def stages(self) -> Stages:
+        """The networks."""
+        return self._stages
+
+    def load(self, check: Check = never) -> Iterator[Event]:
+        """Brings the weights into memory; cheap when they are there."""
+        set_threads(self._model.threads)
+        stages = self._stages
+        yield Phase("loading", len(STAGES), stages.policy.device, name_of(stages.policy.dtype))
+        yield from stages.policy.warnings
+        for done, _ in enumerate(stages.load(check), 1):
+            yield Step(done, len(STAGES))
+
+    def place(self, frames: int, check: Check = never) -> Iterator[Event]:
+        """Plans the memory of a job of `frames` latent frames and places the networks."""
+        device = self._stages.policy.device
+        if device.startswith("cpu"):
+            return
+        guard_paging(device)
+        enough = yield from wait_for_memory(device, self._model, check)
+        needs = self._stages.needs(frames, self.tile_frames)
+        held = self._stages.on_device_bytes()
+        chosen = plan(needs, device, free_bytes(device) + held, self._model.offload).residency
+        if not enough and chosen is Residency.NONE:
+            chosen = Residency.SEQUENTIAL
+        self._stages.settle(chosen)
+
+    @property
+    def tile_frames(self) -> int:
+        """Latent frames the autoencoder decodes at once."""
+        if self._model.vae_tile_sec is not None:
+            return max(SMALLEST_TILE_FRAMES, round(self._model.vae_tile_sec * FRAME_RATE))
+        kind = self._stages.device("vae").partition(":")[0]
+        return TILE_FRAMES.get(kind, 128)
+
+    def rendering(
+        self, request: Request, check: Check = never, latents_path: Path | None = None
+    ) -> Rendering:
+        """One request's way through the stages; raises at once if it cannot be done."""
+        means = Means(
+            self._stages, self.tile_frames, self._model.oom_fallback == "cpu", self._words
+        )
+        return Rendering(request, means, check, latents_path)
+
+    def adapt(self, adapters: list[tuple[Path, float]], check: Check = never) -> None:
+        """Merges adapter files into the decoder, each at its scale; none restore the base.
+
+        Raises:
+            InvalidLora: a file is no adapter or fits another model.
+        """
+        for path, _ in adapters:
+            if path not in self._adapters:
+                self._adapters[path] = read_adapter(path)
+        self._stages.merge([(self._adapters[path], scale) for path, scale in adapters], check)
+        wanted = {path for path, _ in adapters}
+        self._adapters = {path: self._adapters[path] for path in wanted}
+
+    def render(
+        self, request: Request, check: Check = never, latents_path: Path | None = None
+    ) -> Iterator[Event]:
+        """Renders one request: phases and steps, one `Sound`, then its stretches."""
+        rendering = self.rendering(request, check, latents_path)
+        yield from self.place(rendering.frames, check)
+        yield from rendering.events()
+
+    def generate(self, request: Request, *, normalise: bool = True) -> Audio:
+        """Renders one request, [frames, 2] float32 at 48 kHz.
+
+        Args:
+            normalise: bring the peak to -1 dBFS.
+        """
+        for _ in self.load():
+            pass
+        parts = [e.samples for e in self.render(request) if isinstance(e, Stretch)]
+        audio = torch.from_numpy(np.concatenate(parts).T)
+        audio = sound.limited(audio)
+        if normalise:
+            audio = sound.normalised(audio)
+        return np.ascontiguousarray(audio.numpy().T)
+
+    def unload(self) -> None:
+        """Gives all memory back; `load` brings the weights in again."""
+        self._words.clear()
+        self._adapters.clear()
+        self._stages.unload()

@@ -1,0 +1,169 @@
+"""The networks of a variant while jobs run: what is loaded, where, how precise, how large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lofi.backends.ace_step_15.adapters import Adapter, Merger
+from lofi.backends.ace_step_15.config import HOP
+from lofi.backends.ace_step_15.text import TextTokenizer
+from lofi.backends.ace_step_15.weights import (
+    Bundle,
+    load_model,
+    load_silence,
+    load_text,
+    load_tokenizer,
+    load_vae,
+)
+from lofi.errors import ModelInferenceFailed
+from lofi.worker.backend import Check, Notice
+from lofi.worker.device import Policy
+from lofi.worker.memory import Footing, Need, Residency, Residents, module_bytes
+
+StageName = Literal["text", "dit", "vae"]
+STAGES: tuple[StageName, ...] = ("text", "dit", "vae")
+
+
+class Stages:
+    """Lends each stage's network on its device, and changes footing or precision when it must."""
+
+    def __init__(self, bundle: Bundle, policy: Policy) -> None:
+        self.bundle = bundle
+        self.policy = policy
+        self.tokenizer: TextTokenizer = load_tokenizer(bundle)
+        self.silence: Tensor = load_silence(bundle)
+        self._residents = Residents(policy.device, Residency.NONE)
+        self._policies: dict[str, Policy] = dict.fromkeys(STAGES, policy)
+        self._merger: Merger | None = None
+
+    def load(self, check: Check) -> Iterator[StageName]:
+        """Loads what is missing; yields after each stage. A job's precision retries end here."""
+        for name in STAGES:
+            if self._policies[name] != self.policy:
+                self._residents.drop(name)
+                self._policies[name] = self.policy
+            if name not in self._residents:
+                self._residents.add(name, self._read(name, check))
+                if name == "dit":
+                    self._merger = None
+            yield name
+
+    def _read(self, name: StageName, check: Check) -> nn.Module:
+        dtype = self.dtype(name)
+        if name == "text":
+            return load_text(self.bundle, dtype, check)
+        if name == "dit":
+            return load_model(self.bundle, dtype, check)
+        return load_vae(self.bundle, dtype, check)
+
+    def unload(self) -> None:
+        """Lets go of every weight."""
+        self._residents.clear()
+        self._merger = None
+
+    def dtype(self, name: StageName) -> torch.dtype:
+        """What the stage computes in."""
+        policy = self._policies[name]
+        return policy.codec_dtype if name == "vae" else policy.dtype
+
+    def device(self, name: StageName) -> str:
+        """Where the stage computes."""
+        return self._policies[name].device
+
+    def settle(self, residency: Residency) -> None:
+        """Places the networks for a job."""
+        self._residents.settle(residency)
+
+    @property
+    def residency(self) -> Residency:
+        """How the networks are placed."""
+        return self._residents.residency
+
+    def stand(self, name: StageName, footing: Footing, check: Check) -> None:
+        """Changes to the footing of a retreat; on the CPU a stage runs in float32."""
+        if footing.residency is Residency.CPU and self.device(name) != "cpu":
+            self._policies[name] = self._policies[name].on_cpu()
+            self._residents.drop(name)
+            self._residents.add(name, self._read(name, check))
+            if name == "dit":
+                self._merger = None
+        elif footing.residency is not self._residents.residency:
+            self._residents.settle(footing.residency)
+
+    def widen(self, name: StageName, problem: str, check: Check) -> Notice:
+        """Reloads a stage in float32 for the one retry.
+
+        Raises:
+            ModelInferenceFailed: it was float32 already.
+        """
+        stage = {"text": "encoding", "dit": "diffusion", "vae": "decoding"}[name]
+        if self.dtype(name) == torch.float32:
+            raise ModelInferenceFailed(f"The model made {problem} while {stage}", stage=stage)
+        precise = self._policies[name].in_float32()
+        self._policies[name] = precise
+        self._residents.drop(name)
+        self._residents.add(name, self._read(name, check))
+        if name == "dit":
+            self._merger = None
+        return Notice("DEGRADED", f"{stage} made {problem} and ran again in float32")
+
+    @contextmanager
+    def use(self, name: StageName) -> Iterator[Any]:
+        """Lends a stage's network, on its device for as long as the block lasts."""
+        if self.device(name) == "cpu":
+            yield self._residents[name]  # never left host memory
+            return
+        with self._residents.use(name) as network:
+            yield network
+
+    def merge(self, adapters: list[tuple[Adapter, float]], check: Check) -> None:
+        """Brings the decoder to its base weights plus `adapters`."""
+        if self._merger is None:
+            if not adapters:
+                return
+            decoder = self._residents["dit"].decoder
+            assert isinstance(decoder, nn.Module)
+            self._merger = Merger(decoder)
+        self._merger.apply(adapters, check)
+
+    def needs(self, frames: int, tile_frames: int) -> list[Need]:
+        """What a job of `frames` latent frames needs, stage by stage."""
+        config, text = self.bundle.config, self.bundle.text_config
+        tokens = -(-frames // config.patch)
+        width = config.decoder
+        item = self.dtype("dit").itemsize
+        heads = 2 * width.heads * config.head_dim + 2 * width.kv_heads * config.head_dim
+        # the widest moment of a layer is its feed-forward (gate, up, product) beside the residual
+        layer = tokens * max(3 * width.inner_size + 3 * width.size, 3 * heads + 3 * width.size)
+        rows = 2048 + 256
+        memory = rows * 2 * width.kv_heads * config.head_dim * config.decoder_layers
+        latents = frames * config.latent_channels * 4 * 12
+        vae = self.bundle.vae_config
+        samples = min(frames, tile_frames) * HOP
+        return [
+            Need("text", self._size("text"), rows * text.width.inner_size * 4 * item),
+            Need("dit", self._size("dit"), (layer + 2 * memory) * item + latents),
+            Need(
+                "vae",
+                self._size("vae"),
+                samples * vae.decoder_channels * self.dtype("vae").itemsize * 4 + latents,
+            ),
+        ]
+
+    def on_device_bytes(self) -> int:
+        """Bytes of weights that lie on the device now."""
+        return sum(
+            tensor.nbytes
+            for name in STAGES
+            if name in self._residents
+            for tensor in self._residents[name].parameters()
+            if tensor.device.type != "cpu"
+        )
+
+    def _size(self, name: StageName) -> int:
+        return module_bytes(self._residents[name])
