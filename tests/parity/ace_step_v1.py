@@ -41,7 +41,7 @@ from lofi.backends.ace_step_v1.sampling import (
     repaint_canvas,
 )
 from lofi.backends.ace_step_v1.schedulers import Schedule, Stepper, schedule
-from lofi.backends.ace_step_v1.text import TextEncoder
+from lofi.backends.ace_step_v1.text import TextEncoder, module_name
 from lofi.backends.ace_step_v1.transformer import Transformer, time_waves
 from lofi.backends.ace_step_v1.velocity import Velocities
 from lofi.backends.ace_step_v1.vocoder import Vocoder
@@ -455,7 +455,16 @@ def rope(case: Case) -> Results:
 def text_encoder(case: Case) -> Results:
     """The text encoder, ordinary and levelled."""
     encoder = TextEncoder(case.config("umt5")).eval()
-    fill(encoder.model, case.salt, case.meta["skip_fill"])
+    stored = {
+        "shared.weight" if name == "encoder.embed_tokens.weight" else name: tensor.shape
+        for name, tensor in encoder.model.state_dict().items()
+    }
+    encoder.model.load_state_dict(
+        {
+            module_name(name): torch.from_numpy(tensor_for(name, shape, case.salt))
+            for name, shape in stored.items()
+        }
+    )
     ids, mask = case["input_ids"], case["attention_mask"]
     return {
         "out.hidden_states": encoder(ids, mask),
@@ -631,7 +640,7 @@ def codec_encode(case: Case) -> Results:
     results: Results = {}
     for name, rate in (("48k", 48000), ("44k", 44100)):
         audio = case[f"audio_{name}"][0]
-        results[f"out.latents_{name}"] = codec.encode(audio, rate)
+        results[f"out.latents_{name}"] = last(codec.encode(audio, rate, 2))
         results[f"out.length_{name}"] = np.array([frames_within(audio.shape[-1] / rate)])
     results["out.latents_48k_default"] = results["out.latents_48k"]
     return results

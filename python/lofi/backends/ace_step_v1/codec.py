@@ -48,10 +48,16 @@ class Codec:
         return self.autoencoder.decoder.conv_in.weight
 
     @torch.inference_mode()
-    def encode(self, audio: Tensor, rate: int, check: Check = _nothing) -> Tensor:
-        """audio [1 or 2, N] float32 at `rate` -> latents [1, 8, 16, T] float32.
+    def encode(
+        self, audio: Tensor, rate: int, tile_frames: int, check: Check = _nothing
+    ) -> Iterator[Tensor]:
+        """Yields the features of each tile and, last, the latents [1, 8, 16, T] float32.
 
         Mel and resampling run in float32: lower precision is visible in the latents.
+
+        Args:
+            audio: [1 or 2, N] float32 at `rate`.
+            tile_frames: latent frames that go through the convolutions at a time.
         """
         if audio.shape[0] == 1:
             audio = audio.expand(2, -1)
@@ -59,9 +65,19 @@ class Codec:
         native = F.pad(native, (0, -native.shape[-1] % FRAME_SAMPLES))
         check()
         image = (log_mel(native) - MEL_LOW) / (MEL_HIGH - MEL_LOW)
-        image = ((image - 0.5) / 0.5).to(self._like.dtype)
-        encoded = self.autoencoder.encoder(image[None], check)
-        return (encoded.float() - LATENT_SHIFT) * LATENT_SCALE
+        image = ((image - 0.5) / 0.5).to(self._like.dtype)[None]
+        encoder = self.autoencoder.encoder
+        T, halo = image.shape[-1] // MEL_FRAMES, encoder.halo_frames
+        tiles = []
+        for start in range(0, T, tile_frames):
+            stop = min(start + tile_frames, T)
+            low, high = max(0, start - halo), min(T, stop + halo)
+            features = encoder.outer(image[..., low * MEL_FRAMES : high * MEL_FRAMES], check)
+            width = features.shape[-1] // (high - low)
+            tiles.append(features[..., (start - low) * width : (stop - low) * width])
+            yield tiles[-1]
+        encoded = encoder.inner(torch.cat(tiles, dim=-1), check)
+        yield (encoded.float() - LATENT_SHIFT) * LATENT_SCALE
 
     @torch.inference_mode()
     def decode(

@@ -6,6 +6,8 @@ So the decoder comes in two halves, `inner` for the whole length and `outer` for
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -133,6 +135,12 @@ class EfficientViTBlock(nn.Module):
         return self.conv_out(self.attn(x))
 
 
+def _averaged(x: Tensor, channels: int) -> Tensor:
+    """x [B, C, H, W] -> [B, channels, H, W]: the mean of each run of neighbouring channels."""
+    B, C, H, W = x.shape
+    return x.view(B, channels, C // channels, H, W).mean(2)
+
+
 class Down(nn.Module):
     """Halves height and width; a shortcut folds pixels into channels and averages them."""
 
@@ -143,7 +151,7 @@ class Down(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> [B, C', H / 2, W / 2]."""
         y = self.conv(x)
-        shortcut = F.pixel_unshuffle(x, 2).unflatten(1, (y.shape[1], -1)).mean(2)
+        shortcut = _averaged(F.pixel_unshuffle(x, 2), y.shape[1])
         return y + shortcut
 
 
@@ -171,12 +179,25 @@ def _nothing() -> None:
     """The check of a caller who never cancels."""
 
 
+def _blocks(stages: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    for stage in stages:
+        yield from stage.children()
+
+
+def _local(kinds: tuple[str, ...]) -> int:
+    """How many of the outer stages are convolutions only; the innermost never counts."""
+    outer = kinds[:-1]
+    return next((i for i, kind in enumerate(outer) if kind != "ResBlock"), len(outer))
+
+
 class Encoder(nn.Module):
-    """Mel image to latents."""
+    """Mel image to latents, in two halves like the decoder."""
 
     def __init__(self, config: DcaeConfig) -> None:
         super().__init__()
         widths = config.encoder_block_out_channels
+        self.layers = config.encoder_layers_per_block
+        self.local_stages = _local(config.encoder_block_types)
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         stages = []
         for index, width in enumerate(widths):
@@ -195,15 +216,33 @@ class Encoder(nn.Module):
         self.down_blocks = nn.ModuleList(stages)
         self.conv_out = nn.Conv2d(widths[-1], config.latent_channels, 3, padding=1)
 
+    @property
+    def halo_frames(self) -> int:
+        """Latent frames of mel on either side that a frame of `outer`'s output may depend on."""
+        reach = 1.0
+        for index in range(self.local_stages):
+            reach += (2 * self.layers[index] + 1) * 2**index
+        return int(reach / 2 ** (len(self.layers) - 1)) + 1
+
+    def outer(self, x: Tensor, check: Check = _nothing) -> Tensor:
+        """Any stretch of the image [B, 2, 128, 8T] -> features [B, C, H, W]."""
+        x = self.conv_in(x)
+        for block in _blocks(self.down_blocks[: self.local_stages]):
+            x = block(x)
+            check()
+        return x
+
+    def inner(self, x: Tensor, check: Check = _nothing) -> Tensor:
+        """All features [B, C, H, W] -> latents [B, 8, 16, T]."""
+        for block in _blocks(self.down_blocks[self.local_stages :]):
+            x = block(x)
+            check()
+        out = self.conv_out(x)
+        return out + _averaged(x, out.shape[1])
+
     def forward(self, x: Tensor, check: Check = _nothing) -> Tensor:
         """x [B, 2, 128, 8T] -> [B, 8, 16, T]."""
-        x = self.conv_in(x)
-        for stage in self.down_blocks:
-            for block in stage:
-                x = block(x)
-                check()
-        out = self.conv_out(x)
-        return out + x.unflatten(1, (out.shape[1], -1)).mean(2)
+        return self.inner(self.outer(x, check), check)
 
 
 class Decoder(nn.Module):
@@ -213,7 +252,7 @@ class Decoder(nn.Module):
         super().__init__()
         widths = config.decoder_block_out_channels
         self.layers = config.decoder_layers_per_block
-        self.kinds = config.decoder_block_types
+        self.local_stages = _local(config.decoder_block_types)
         self.conv_in = nn.Conv2d(config.latent_channels, widths[-1], 3, padding=1)
         self.repeats = widths[-1] // config.latent_channels
         stages = []
@@ -235,16 +274,6 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[0], config.in_channels, 3, padding=1)
 
     @property
-    def local_stages(self) -> int:
-        """How many of the outer stages are convolutions only."""
-        count = 0
-        for kind in self.kinds[:-1]:
-            if kind != "ResBlock":
-                break
-            count += 1
-        return count
-
-    @property
     def halo_frames(self) -> int:
         """Frames of `inner`'s output on either side that a frame of the image may depend on."""
         reach = 1 / 2**self.local_stages  # the last convolution
@@ -256,18 +285,16 @@ class Decoder(nn.Module):
     def inner(self, z: Tensor, check: Check = _nothing) -> Tensor:
         """z [B, 8, 16, T], all of it -> features [B, C, 16, T] (of the first local stage)."""
         x = self.conv_in(z) + z.repeat_interleave(self.repeats, dim=1)
-        for stage in reversed(self.up_blocks[self.local_stages :]):
-            for block in stage:
-                x = block(x)
-                check()
+        for block in _blocks(reversed(self.up_blocks[self.local_stages :])):
+            x = block(x)
+            check()
         return x
 
     def outer(self, x: Tensor, check: Check = _nothing) -> Tensor:
         """Any stretch of features [B, C, 16, T] -> image [B, 2, 128, 8T]."""
-        for stage in reversed(self.up_blocks[: self.local_stages]):
-            for block in stage:
-                x = block(x)
-                check()
+        for block in _blocks(reversed(self.up_blocks[: self.local_stages])):
+            x = block(x)
+            check()
         return self.conv_out(F.relu(self.norm_out(x)))
 
     def forward(self, z: Tensor, check: Check = _nothing) -> Tensor:
@@ -280,5 +307,6 @@ class Autoencoder(nn.Module):
 
     def __init__(self, config: DcaeConfig) -> None:
         super().__init__()
+        self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)

@@ -28,11 +28,15 @@ class ScaledLinear(nn.Linear):
 
 
 class TextEncoder(nn.Module):
-    """Prompt tokens to text states. Names below `model.` are the checkpoint's."""
+    """Prompt tokens to text states. Names below `model.` are the checkpoint's but for one:
+
+    the embedding is kept once, as `encoder.embed_tokens`; the file calls it `shared`.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
-        self.model = UMT5EncoderModel(UMT5Config(**config, use_cache=False))
+        self.model = UMT5EncoderModel(UMT5Config(**{**config, "use_cache": False}))
+        self.model.shared = nn.Identity()
         self._levelled: list[ScaledLinear] = []
         for index in WEAK_TEXT_LAYERS:
             if index < len(self.model.encoder.block):
@@ -53,6 +57,13 @@ class TextEncoder(nn.Module):
             layer.factor = WEAKENING if weakened else 1.0
         states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         return states.float()
+
+
+def module_name(stored: str) -> str | None:
+    """Returns our name of a tensor of the file, None for the second name of the embedding."""
+    if stored == "encoder.embed_tokens.weight":
+        return None
+    return "encoder.embed_tokens.weight" if stored == "shared.weight" else stored
 
 
 def text_ids(tokenizer: Tokenizer, prompt: str) -> tuple[list[int], bool]:

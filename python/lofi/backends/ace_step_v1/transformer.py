@@ -251,6 +251,7 @@ class Transformer(nn.Module):
         rotary = self.rotary(tokens.shape[1])
         pairs = []
         for block in self.transformer_blocks:
+            assert isinstance(block, Block)
             pairs.append(block.cross_attn.keys_values(tokens, rotary))
             check()
         return Memory(tuple(pairs), mask.bool())

@@ -74,13 +74,14 @@ class Backbone(nn.Module):
     @property
     def halo(self) -> int:
         """Frames on either side that a frame depends on."""
-        return (1 + sum(len(stage) for stage in self.stages)) * (self.kernel_size // 2)
+        depth = sum(len(list(stage.children())) for stage in self.stages)
+        return (1 + depth) * (self.kernel_size // 2)
 
     def forward(self, x: Tensor, check: Check = _nothing) -> Tensor:
         """x [B, T, 128] -> [B, T, C]."""
         for widen, stage in zip(self.channel_layers, self.stages, strict=True):
             x = widen(x)
-            for block in stage:
+            for block in stage.children():
                 x = block(x)
             check()
         return self.norm(x)
@@ -131,6 +132,10 @@ class Head(nn.Module):
                     config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
                 )
             ]
+        self._reaches = [
+            max(block.reach for block in blocks[start : start + self.kinds])
+            for start in range(0, len(blocks), self.kinds)
+        ]
         self.ups = nn.ModuleList(ups)
         self.resblocks = nn.ModuleList(blocks)
         kernel = config.post_conv_kernel_size
@@ -143,7 +148,7 @@ class Head(nn.Module):
         for index, rate in enumerate(self.rates):
             reach += 2 / samples
             samples *= rate
-            reach += max(block.reach for block in self._stage(index)) / samples
+            reach += self._reaches[index] / samples
         return int(reach + self.conv_post.padding / samples) + 1
 
     def _stage(self, index: int) -> nn.ModuleList:

@@ -1,0 +1,234 @@
+"""One job from its recipe to sound: encoding, diffusion, decoding."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lofi.backends.ace_step_v1 import needs
+from lofi.backends.ace_step_v1.codec import Codec
+from lofi.backends.ace_step_v1.conditions import Condition
+from lofi.backends.ace_step_v1.config import OUTPUT_RATE, frames_covering
+from lofi.backends.ace_step_v1.diffusion import Diffusion, Task
+from lofi.backends.ace_step_v1.layout import Layout, Sender
+from lofi.backends.ace_step_v1.loading import CODEC, TEXT, TRANSFORMER, CodecParts, Loaded
+from lofi.backends.ace_step_v1.lyrics.tokens import VOCABULARY_FILE, lyric_ids
+from lofi.backends.ace_step_v1.noise import SeededNoise
+from lofi.backends.ace_step_v1.request import NEEDS_SOURCE, Request
+from lofi.backends.ace_step_v1.source import Source, read_source
+from lofi.backends.ace_step_v1.stages import Stages, finite
+from lofi.backends.ace_step_v1.text import TextEncoder, text_ids
+from lofi.backends.ace_step_v1.transformer import Transformer
+from lofi.worker.backend import Check, Event, Job, Notice, Phase, Sound, Step
+from lofi.worker.device import name_of
+from lofi.worker.memory import Footing, Need
+
+PROVISIONAL_GAIN = 0.89
+"""The vocoder's output stays within -1..1; this is -1 dB of that."""
+
+
+class Rendering:
+    """The state of one job while it is rendered."""
+
+    def __init__(self, loaded: Loaded, job: Job, check: Check) -> None:
+        self._loaded = loaded
+        self._job = job
+        self._check = check
+        self._request = Request.of(job.recipe)
+        is_gpu = not loaded.policy.device.startswith("cpu")
+        tile = needs.TILE_FRAMES_GPU if is_gpu else needs.TILE_FRAMES
+        if job.model.vae_tile_sec is not None:
+            tile = frames_covering(job.model.vae_tile_sec)
+        tile = max(tile, needs.SMALLEST_TILE_FRAMES)
+        self._stages = Stages(loaded, job, tile, needs.SMALLEST_TILE_FRAMES, check)
+        self._tile_frames = tile
+        self._together = True
+
+    def events(self) -> Iterator[Event]:
+        """Yields everything from the first phase to the last stretch."""
+        request = self._request
+        source: Source | None = None
+        if request.task in NEEDS_SOURCE:
+            source = read_source(self._job.audio.get("source"), self._check)
+            request.check_span(source.seconds)
+        layout = Layout(request, source)
+        lyrics = self._lyrics(request.lyrics)
+        source_lyrics = self._lyrics(request.source_lyrics) if request.task == "edit" else lyrics
+        text, diffusion, codec = self._needs(layout.total_frames, len(lyrics))
+        yield from self._stages.place([text, codec, diffusion] if source else [text, diffusion])
+
+        yield self._phase("encoding", TEXT, 1 + (source is not None))
+        conditions: list[Condition] = []
+        prompts = [(request.prompt, lyrics)]
+        if request.task == "edit":
+            prompts.append((request.source_prompt, source_lyrics))
+        yield from self._stages.run(
+            "encoding the text", TEXT, lambda _: self._encode(prompts, conditions), text
+        )
+        yield Step(1, 1 + (source is not None))
+        latents: list[Tensor] = []
+        if source is not None:
+            audio = layout.trimmed(source)
+            yield from self._stages.run(
+                "encoding the source",
+                CODEC,
+                lambda footing: self._encode_source(audio, footing, latents),
+                codec,
+            )
+            yield Step(2, 2)
+        task = Task(
+            request,
+            conditions[0],
+            layout.frames,
+            latents[0] if latents else None,
+            conditions[1] if len(conditions) > 1 else None,
+            layout.left_frames,
+            layout.right_frames,
+        )
+        made: list[Tensor] = []
+        yield self._phase("diffusion", TRANSFORMER, task.total_steps())
+        yield from self._stages.run(
+            "in diffusion", TRANSFORMER, lambda _: self._diffuse(task, made), diffusion
+        )
+        finished = made[0].cpu()
+        if self._job.latents_path is not None:
+            save_file({"latents": finished.contiguous()}, str(self._job.latents_path))
+        sender = Sender(layout)
+        tiles = -(-finished.shape[-1] // self._tile_frames)
+        yield self._phase("decoding", CODEC, tiles)
+        yield Sound(OUTPUT_RATE, 2, layout.samples, streams=True, gain=PROVISIONAL_GAIN)
+        yield from self._stages.run(
+            "decoding", CODEC, lambda footing: self._decode(finished, footing, sender), codec
+        )
+
+    def _phase(self, name: str, part: str, total: int) -> Phase:
+        dtype = name_of(self._loaded.dtype_of(part))
+        return Phase(name, total, self._loaded.policy.device, dtype)  # type: ignore[arg-type]
+
+    def _lyrics(self, lyrics: str) -> list[int]:
+        return lyric_ids(lyrics, self._loaded.path / VOCABULARY_FILE, self._request.language)
+
+    def _needs(self, frames: int, lyric_tokens: int) -> tuple[Need, Need, Need]:
+        loaded, guidance = self._loaded, self._request.guidance
+        sizes = loaded.residents.sizes()
+        width = {name: loaded.dtype_of(name).itemsize for name in (TEXT, TRANSFORMER, CODEC)}
+        branches = 1 + guidance.is_on + guidance.is_double
+        config = loaded.transformer.config
+
+        def diffusion(count: int) -> int:
+            tokens = 1 + 256 + lyric_tokens
+            return needs.diffusion_bytes(config, frames, tokens, count, width[TRANSFORMER])
+
+        # one batch of all branches only where it fits beside the weights
+        free = self._stages.free_bytes()
+        self._together = sizes[TRANSFORMER] + diffusion(branches) <= 0.9 * free
+        text = needs.text_bytes(loaded.text_encoder.size, width[TEXT])
+        codec = needs.decoding_bytes(
+            loaded.autoencoder.config, frames, self._tile_frames, width[CODEC]
+        )
+        return (
+            Need(TEXT, sizes[TEXT], text),
+            Need(TRANSFORMER, sizes[TRANSFORMER], diffusion(branches if self._together else 1)),
+            Need(CODEC, sizes[CODEC], codec),
+        )
+
+    def _encode(
+        self, prompts: list[tuple[str, list[int]]], out: list[Condition]
+    ) -> Iterator[Event]:
+        request = self._request
+        out.clear()
+        with self._loaded.residents.use(TEXT) as encoder:
+            for index, (prompt, lyrics) in enumerate(prompts):
+                ids, is_cut = self._ids(prompt)
+                if is_cut:
+                    yield Notice(
+                        "PROMPT_TRUNCATED", "The model reads 256 tokens of a prompt", "prompt"
+                    )
+                levelled = request.use_erg_tag and request.erg.lyric and request.guidance.is_on
+                out.append(
+                    Condition(
+                        self._states(encoder, ids),
+                        torch.ones_like(ids),
+                        torch.tensor([lyrics]),
+                        torch.ones(1, len(lyrics), dtype=torch.long),
+                        null_states=self._states(encoder, ids, weakened=True) if levelled else None,
+                        negative_states=self._negative(encoder) if index == 0 else None,
+                    )
+                )
+
+    def _negative(self, encoder: TextEncoder) -> Tensor | None:
+        request = self._request
+        if not request.negative_prompt or not request.guidance.is_on:
+            return None
+        return self._states(encoder, self._ids(request.negative_prompt)[0])
+
+    def _ids(self, prompt: str) -> tuple[Tensor, bool]:
+        assert self._loaded.tokenizer is not None
+        ids, is_cut = text_ids(self._loaded.tokenizer, prompt)
+        return torch.tensor([ids]), is_cut
+
+    def _states(self, encoder: TextEncoder, ids: Tensor, *, weakened: bool = False) -> Tensor:
+        self._check()
+        place = next(encoder.parameters()).device
+        here = ids.to(place)
+        states = encoder(here, torch.ones_like(here), weakened=weakened)
+        return finite(states).cpu()
+
+    def _encode_source(
+        self, audio: tuple[Tensor, int], footing: Footing, out: list[Tensor]
+    ) -> Iterator[Event]:
+        out.clear()
+        with self._loaded.residents.use(CODEC) as parts:
+            encoding = _codec(parts).encode(*audio, footing.tile_frames, self._check)
+            latents = deque(encoding, maxlen=1).pop()
+            out.append(finite(latents).cpu())
+        return
+        yield
+
+    def _diffuse(self, task: Task, out: list[Tensor]) -> Iterator[Event]:
+        request = self._request
+        out.clear()
+        # after a retreat the branches go one by one, which takes the least memory
+        together, self._together = self._together, False
+        total = task.total_steps()
+        with self._loaded.residents.use(TRANSFORMER) as model:
+            assert isinstance(model, Transformer)
+            latents = Diffusion(
+                model,
+                task,
+                lambda: SeededNoise([request.seed], [request.retake_seed]),
+                together=together,
+                check=self._check,
+            ).run()
+            evaluations = 0
+            is_heun = request.scheduler == "heun" and request.task in (
+                "text2music", "retake", "audio2audio"
+            )  # fmt: skip
+            while True:
+                try:
+                    finite(next(latents))
+                except StopIteration as stop:
+                    out.append(finite(stop.value))
+                    break
+                evaluations += 1
+                done = evaluations // 2 if is_heun else evaluations
+                yield Step(min(done, total), total)
+            yield Step(total, total)
+
+    def _decode(self, latents: Tensor, footing: Footing, sender: Sender) -> Iterator[Event]:
+        tile = footing.tile_frames
+        total = -(-latents.shape[-1] // tile)
+        with self._loaded.residents.use(CODEC) as parts:
+            sender.begin()
+            for done, piece in enumerate(_codec(parts).decode(latents, tile, self._check), 1):
+                yield from sender.send(finite(piece))
+                yield Step(min(done, total), total)
+            yield from sender.fill()
+
+
+def _codec(parts: CodecParts) -> Codec:
+    return Codec(parts.autoencoder, parts.vocoder)
