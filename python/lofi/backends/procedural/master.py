@@ -102,5 +102,5 @@ class Master:
                 u = np.clip((np.arange(start, end) - first + 0.5) / count, 0.0, 1.0)
                 angle = 0.5 * np.pi * (u if rising else 1 - u)
                 x = x * np.sin(angle) ** 2
-        steps = np.clip(np.rint(x.T * 32768.0), -32768, 32767)
+        steps = np.clip(np.rint(x.T * 32768.0), -32768, 32767) + 0.0  # no -0.0
         return np.ascontiguousarray(steps.astype(np.float32) / np.float32(32768.0))

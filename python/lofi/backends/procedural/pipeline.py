@@ -18,8 +18,8 @@ from lofi.backends.procedural.tones import Samples
 from lofi.errors import UnsupportedTask
 from lofi.worker.backend import Check, Event, Facts, Job, Model, Phase, Sound, Step, Stretch
 
-FIRST_STRETCH = QUANTUM
-"""Frames of the first stretch: a third of a second, so that sound begins at once."""
+FIRST_STRETCH = QUANTUM // 2
+"""Least frames of the first stretch: a fraction of a second, so that sound begins at once."""
 STRETCH = 2 * SAMPLE_RATE
 TASKS = ("text2music", "retake")
 

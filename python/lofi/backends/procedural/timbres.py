@@ -153,7 +153,8 @@ def _ep(midi: int, v: float, count: int) -> Samples:
     x = damped(hz * ratios, levels, decays, count)
     # The square lifts the mean by half of each partial's power; take it away again.
     lift = damped(np.zeros(5), 0.5 * levels * levels, 2 * decays, count, phase=np.pi / 2)
-    y = x + 0.42 * (x * x - lift) + 0.16 * x * x * x
+    bark = 0.2 + 0.4 * v  # a hard stroke swings the tine closer to the pickup
+    y = x + bark * (x * x - lift) + 0.16 * x * x * x
     return soften(y, 0.002, min(0.4, count / SAMPLE_RATE / 4))
 
 
