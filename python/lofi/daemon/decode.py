@@ -36,9 +36,8 @@ class Source(Protocol):
     position: int
     """The next frame that `read` gives."""
 
-    @property
-    def is_ahead(self) -> bool:
-        """Whether what is played from here on will be there in time."""
+    def is_ahead(self, position: int) -> bool:
+        """Whether an ear at frame `position` will find all that follows there in time."""
         ...
 
     def read(self, limit_frames: int) -> Block:
@@ -56,8 +55,6 @@ class FileSource:
         AudioPlaybackError: no such file, or not one that can be decoded.
     """
 
-    is_ahead = True
-
     def __init__(self, path: Path, start_sec: float = 0.0) -> None:
         import soundfile  # loads a shared library: not before something is played
 
@@ -74,6 +71,9 @@ class FileSource:
             raise _unplayable(path, str(error)) from error
         if self.frames == 0:
             raise _unplayable(path, "it holds no sound")
+
+    def is_ahead(self, position: int) -> bool:
+        return True
 
     def read(self, limit_frames: int) -> Block:
         try:
@@ -168,9 +168,8 @@ class SpoolSource:
         self._may_move = True
         self._level = Ramp(1.0)
 
-    @property
-    def is_ahead(self) -> bool:
-        return self._spool.is_ahead(self.position)
+    def is_ahead(self, position: int) -> bool:
+        return self._spool.is_ahead(position)
 
     def read(self, limit_frames: int) -> Block:
         joint: Block | None = None

@@ -52,8 +52,12 @@ class Voice:
     def is_sounding(self) -> bool:
         """Whether more of it may be heard: not waiting, not faded out, not at its end."""
         is_faded_out = self.fade.left == 0 and self.fade.value == 0.0
-        is_over = self.stream.is_complete and self.stream.ring.available == 0
-        return not (self._is_waiting or is_faded_out or is_over)
+        return not (self._is_waiting or is_faded_out or self.is_over)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its last frame has been played."""
+        return self.stream.is_complete and self.stream.ring.available == 0
 
     def render(self, out: Block, post: Callable[[Event], None]) -> int:
         """Fills `out`; returns how many frames of it, fewer than all if the track ended there."""
@@ -150,7 +154,7 @@ class Desk:
         self._command(partial(self._transport.aim, 0.0, 0))
 
     def unpause(self) -> None:
-        """Lets the next voice be heard from its first frame, without a ramp."""
+        """Ends a pause for a voice that was just put on: it is heard from its first frame."""
         self._command(self._unpause)
 
     def events(self) -> list[Event]:
@@ -202,7 +206,7 @@ class Desk:
         done = 0
         while self._lead is not None and done < len(out):
             done += self._lead.render(out[done:], self._post)
-            if done < len(out):
+            if self._lead.is_over:
                 self._post(Event("ended", self._lead))
                 self._lead, self._queued = self._queued, None
         out[done:].fill(0.0)
@@ -215,11 +219,11 @@ class Desk:
         self._tails = [voice for voice in self._tails if voice.is_sounding]
 
     def _cut(self, voice: Voice | None, fade_frames: int) -> None:
-        if self._lead is not None and self._lead.is_sounding and not self._is_held:
-            self._lead.fade.aim(0.0, fade_frames)
-            self._tails.append(self._lead)
         if self._is_held:
             self._tails.clear()
+        elif self._lead is not None and self._lead.is_sounding:
+            self._lead.fade.aim(0.0, fade_frames)
+            self._tails.append(self._lead)
         self._lead, self._queued = voice, None
 
     def _queue(self, voice: Voice | None) -> None:
@@ -229,9 +233,8 @@ class Desk:
             self._queued = voice
 
     def _unpause(self) -> None:
-        if self._is_held:
-            self._tails.clear()
-        self._transport.aim(1.0, 0)
+        # In the middle of the ramp something still sounds; that must not step back up.
+        self._transport.aim(1.0, 0 if self._is_held else self._frames(PAUSE_RAMP_SEC))
 
     def _post(self, event: Event) -> None:
         self._events.append(event)

@@ -245,9 +245,9 @@ class Output:
     async def _start_sure(self) -> None:
         sink = self._sink
         assert sink is not None
+        calls, tries = self._calls, 0
         await _apart(lambda: sink.start(self._fill))
         self._started()
-        calls, tries = self._calls, 0
         while self._calls == calls:
             tries += 1
             if tries > 20 * SILENT_LIMIT_SEC:

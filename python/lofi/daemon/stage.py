@@ -6,6 +6,7 @@ It knows neither playlist nor notifications; `playback.py` decides what is playe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -121,9 +122,10 @@ class Stage:
 
     async def play(self, take: Take) -> None:
         """Goes on with `take` at once, heard even if the one before was held."""
+        self._change_lead(take, SEEK_RAMP_SEC)
         self._is_held = False
         self._desk.unpause()
-        await self.cut(take)
+        await self._start()
 
     def silence(self, fade_sec: float) -> None:
         """Ends what sounds and forgets what was queued."""
@@ -195,9 +197,10 @@ class Stage:
         """Fades out and lets go of everything."""
         if self.output.is_running and not self._desk.is_idle:
             self.silence(CLOSE_FADE_SEC)
-            end = self._clock.monotonic() + CLOSE_LIMIT_SEC
-            while not self._desk.is_idle and self._clock.monotonic() < end:
-                await asyncio.sleep(0.01)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_LIMIT_SEC):
+                    while not self._desk.is_idle:
+                        await asyncio.sleep(0.01)
             await asyncio.sleep(PERIODS * PERIOD_MSEC / 1000)  # what the device still holds
         await self.output.close()
         self._feeder.close()

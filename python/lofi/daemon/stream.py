@@ -97,8 +97,9 @@ class Stream:
             self.is_ahead = True
             self.is_complete = True
         else:
-            enough = min(round(START_SEC * self.sample_rate), self.ring.capacity)
-            self.is_ahead = source.is_ahead and self.ring.available >= enough
+            decoded_sec = (self.ring.available + len(self._rest)) / self.sample_rate
+            ear = source.position - round(decoded_sec * source.sample_rate)
+            self.is_ahead = decoded_sec >= START_SEC and source.is_ahead(ear)
         if not self.opened.done() and (self.is_ahead or self.is_complete or not moved):
             self.opened.set_result(None)
         return moved
