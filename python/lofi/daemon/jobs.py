@@ -1,0 +1,188 @@
+"""A job: one track somebody asked for, from the request to its one terminal notification."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from lofi.daemon.progress import Progress
+from lofi.daemon.queue import Lane
+from lofi.daemon.timings import Work
+from lofi.errors import LofiError
+from lofi.recipe import Request, Take
+from lofi.tracks import default_title
+
+
+class State(StrEnum):
+    """Where a job stands. Only the first three are ever left."""
+
+    QUEUED = "queued"
+    GENERATING = "generating"
+    FINISHING = "finishing"
+    """The worker is done and the track is being made durable: too late to cancel."""
+    COMPLETE = "complete"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One take of a request.
+
+    `track_id` may be longer than the take's own where two digests share their first digits.
+    """
+
+    track_id: str
+    request: Request
+    take: Take
+    client: str
+    auto_play: bool
+    format: str
+    save_latents: bool
+    state: State = State.QUEUED
+    cancel_reason: str = ""
+    started_at: str = ""
+    progress: Progress | None = None
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    is_streaming: bool = False
+    """The player has been given its growing spool."""
+    job_id: str = field(default_factory=lambda: secrets.token_hex(6))
+
+    @property
+    def lane(self) -> Lane:
+        return Lane.LIGHT if self.request.backend.is_light else Lane.NEURAL
+
+    @property
+    def priority(self) -> str:
+        return str(self.request.delivery["priority"])
+
+    @property
+    def origin(self) -> str:
+        return str(self.request.delivery["origin"])
+
+    @property
+    def digest(self) -> str:
+        return self.take.digest
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        return self.take.recipe
+
+    @property
+    def prompt(self) -> str:
+        return str(self.recipe.get("prompt", ""))
+
+    @property
+    def title(self) -> str:
+        return str(self.request.delivery.get("title") or default_title(self.prompt))
+
+    @property
+    def duration_sec(self) -> float:
+        return float(self.recipe["duration_sec"])
+
+    @property
+    def is_forced(self) -> bool:
+        return bool(self.request.delivery["force"])
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in (State.COMPLETE, State.ERROR, State.CANCELLED)
+
+    def work(self, device: str, *, is_loaded: bool) -> Work:
+        """Returns what its time depends on."""
+        return Work(
+            device=device,
+            backend=self.request.backend.type,
+            variant=self.request.variant,
+            steps=int(self.recipe.get("infer_steps") or 0),
+            duration_sec=self.duration_sec,
+            is_loaded=is_loaded,
+        )
+
+    def start_wire(self) -> dict[str, Any]:
+        """Returns the params of `generation_start`."""
+        return {
+            "track_id": self.track_id,
+            "prompt": self.prompt,
+            "duration_sec": self.duration_sec,
+            "seed": self.take.seed,
+            "backend": self.request.backend.type,
+            "model_version": self.request.model_version,
+            "task": self.recipe["task"],
+            "total_steps": int(self.recipe.get("infer_steps") or 1),
+            "origin": self.origin,
+        }
+
+    def error_wire(self, error: LofiError) -> dict[str, Any]:
+        """Returns the params of `generation_error`."""
+        return {
+            "track_id": self.track_id,
+            "error": error.message,
+            "message": error.message,
+            "code": error.code,
+            "hint": error.hint,
+            "retryable": error.retryable,
+            "details": error.data or None,
+        }
+
+    def cancelled_wire(self) -> dict[str, Any]:
+        """Returns the params of `generation_cancelled`."""
+        return {
+            "track_id": self.track_id,
+            "at_step": self.progress.step if self.progress else 0,
+            "total_steps": self.progress.total_steps if self.progress else 0,
+            "reason": self.cancel_reason or "user",
+        }
+
+    def pending_wire(self, position: int, eta_sec: float | None) -> dict[str, Any]:
+        """Returns its member of `queue_status.pending`."""
+        return {
+            "track_id": self.track_id,
+            "prompt": self.prompt,
+            "position": position,
+            "priority": self.priority,
+            "backend": self.request.backend.type,
+            "origin": self.origin,
+            "client": self.client,
+            "eta_sec": eta_sec,
+        }
+
+    def running_wire(self, now: float) -> dict[str, Any]:
+        """Returns its member of `queue_status.running`."""
+        progress = self.progress.to_wire(now) if self.progress else {}
+        return {
+            "track_id": self.track_id,
+            **progress,
+            "prompt": self.prompt,
+            "backend": self.request.backend.type,
+            "origin": self.origin,
+            "client": self.client,
+            "started_at": self.started_at,
+        }
+
+
+def complete_wire(
+    track: Mapping[str, Any],
+    *,
+    cached: bool,
+    origin: str,
+    timings: Mapping[str, float],
+    devices: Mapping[str, Any],
+    generation_time_sec: float,
+) -> dict[str, Any]:
+    """Returns the params of `generation_complete` for a track object."""
+    names = (
+        "track_id path duration_sec sample_rate prompt seed model_version backend format channels "
+        "task title warnings"
+    ).split()
+    return {
+        **{name: track[name] for name in names},
+        "generation_time_sec": 0 if cached else generation_time_sec,
+        "cached": cached,
+        "origin": origin,
+        "timings": dict(timings),
+        "devices": dict(devices),
+    }
