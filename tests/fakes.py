@@ -62,8 +62,13 @@ class FakeBackend:
                 check()
         if kind == "deaf":  # one long native call
             time.sleep(float(fake["seconds"]))
+        if kind == "mute":
+            return
         yield Step(1, 2)
         yield Step(2, 2)
+        steps = int(fake.get("steps", 0))
+        for done in range(1, steps + 1):
+            yield Step(done, steps)
         if kind == "package":
             import lofi_has_no_such_package  # noqa: F401
         yield Facts({"bpm": np.float32(92.0), "keyscale": "A minor"})
@@ -85,6 +90,8 @@ class FakeBackend:
             time_sec = np.arange(start, min(start + size, made)) / rate
             wave = level * np.sin(2 * np.pi * 440 * time_sec)
             samples = np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+            if kind == "shape":
+                samples = samples.T
             if kind == "nan" and start + size >= made:
                 samples[-1, 0] = np.nan
             yield Stretch(samples)

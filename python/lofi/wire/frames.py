@@ -93,6 +93,20 @@ class Unload(Message):
     backend: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Fetch(Message):
+    """Bring components into a models folder; only ever sent after a person said yes."""
+
+    kind: ClassVar[str] = "fetch"
+    job_id: str
+    models_path: str
+    components: list[Mapping[str, Any]]
+    """Fields of `hub.Published`."""
+    source_path: str = ""
+    """A folder to copy or link from; empty: the model hub."""
+    retry_delay_sec: float = 1.0
+
+
 # worker -> daemon
 
 
@@ -168,6 +182,23 @@ class FactsLearned(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched(Message):
+    """How far a download is; `bytes_…` count all of it."""
+
+    kind: ClassVar[str] = "fetched"
+    job_id: str
+    component: str
+    component_percent: int
+    bytes_downloaded: int
+    bytes_total: int
+    file_name: str
+    file_bytes_downloaded: int
+    file_bytes_total: int
+    files_completed: int
+    files_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done(Message):
     """The job is finished; for a track the file is complete at `file_path`."""
 
@@ -194,7 +225,7 @@ class Cancelled(Message):
     job_id: str
 
 
-TO_WORKER: tuple[type[Message], ...] = (Generate, Operate, Load, Cancel, Unload)
+TO_WORKER: tuple[type[Message], ...] = (Generate, Operate, Load, Cancel, Unload, Fetch)
 FROM_WORKER: tuple[type[Message], ...] = (
     Ready,
     Beat,
@@ -204,6 +235,7 @@ FROM_WORKER: tuple[type[Message], ...] = (
     StretchDone,
     Warned,
     FactsLearned,
+    Fetched,
     Done,
     Failed,
     Cancelled,
@@ -267,7 +299,7 @@ def _message(payload: bytes) -> Message:
     members = _members(name)
     for member, value in body.items():
         if member in members and not isinstance(value, members[member]):
-            raise FrameError(f"{member} of a {kind.kind} frame is a {type(value).__name__}")
+            raise FrameError(f"{member} of a {kind.kind} frame is {type(value).__name__}")
     try:
         return kind(**{member: value for member, value in body.items() if member in members})
     except TypeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lofi.errors import CacheWriteError, UnsupportedFormat
+from lofi.errors import CacheWriteError, InsufficientDisk, LofiError, UnsupportedFormat
 
 HASH_BLOCK_BYTES = 1024 * 1024
+FULL_BYTES = 4 * 1024 * 1024
+"""With less than this left, a failed write means a full disk."""
 MP3_LOWEST_KBPS, MP3_HIGHEST_KBPS = 32, 320
 MP3_LOWEST_RATE = 32000
 """Below it MPEG-2 rules with another table of bit rates."""
@@ -92,7 +95,8 @@ class Encoder:
                 path, "w", sample_rate, channels, kind.subtype, format=kind.major, **options
             )
         except soundfile.LibsndfileError as error:
-            path.unlink(missing_ok=True)
+            if path.is_file():  # never a device that someone named
+                path.unlink()
             raise UnsupportedFormat(
                 f"Cannot write {sample_rate} Hz as {format_name}: {error}", param="format"
             ) from error
@@ -104,7 +108,7 @@ class Encoder:
         """Appends float32 [frames, channels] in −1..1.
 
         Raises:
-            CacheWriteError: the file takes no more.
+            InsufficientDisk, CacheWriteError: the file takes no more.
         """
         import soundfile
 
@@ -112,7 +116,16 @@ class Encoder:
             try:
                 self._file.write(block[start : start + self._block_frames])
             except soundfile.LibsndfileError as error:
-                raise CacheWriteError(f"Cannot write {self.path}: {error}") from error
+                raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> LofiError:
+        """Libsndfile says no more than "System error"; the disk says whether it is full."""
+        free = shutil.disk_usage(self.path.parent).free
+        if free < FULL_BYTES:
+            return InsufficientDisk(
+                f"The disk of {self.path} is full", free_bytes=free, path=str(self.path)
+            )
+        return CacheWriteError(f"Cannot write {self.path}: {error}", path=str(self.path))
 
     def __enter__(self) -> Encoder:
         return self

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lofi.errors import (
-    CacheWriteError,
-    GenerationCancelled,
-    InsufficientDisk,
-    InsufficientMemory,
-    InternalError,
-    LofiError,
-)
+from lofi.errors import GenerationCancelled, InternalError, LofiError
 from lofi.wire.frames import (
     Cancelled,
     Done,
@@ -29,7 +21,8 @@ from lofi.wire.frames import (
 from lofi.worker import operations
 from lofi.worker.backend import Answer, Check, Event, Job, Lora, Model
 from lofi.worker.channel import Channel
-from lofi.worker.process import is_out_of_memory, trim
+from lofi.worker.failures import typed
+from lofi.worker.process import trim
 from lofi.worker.pulse import Pulse
 from lofi.worker.report import Report
 from lofi.worker.shelf import Shelf
@@ -65,11 +58,12 @@ class Runner:
             logger.info("job %s was cancelled", job_id)
             return Cancelled(job_id)
         except Exception as error:
-            if isinstance(error, InternalError) or not isinstance(error, LofiError):
-                logger.exception("job %s failed", job_id)
-            else:
-                logger.warning("job %s failed: %s %s", job_id, error.code, error, exc_info=error)
             said = typed(error)
+            # The traceback goes to the log alone, and only where it can help someone.
+            is_ours = isinstance(error, LofiError) and not isinstance(error, InternalError)
+            logger.error(
+                "job %s failed: %s %s", job_id, said.code, said, exc_info=None if is_ours else error
+            )
             return Failed(job_id, said.code, said.message, said.hint, said.data)
 
     def _work(self, message: Generate | Operate | Load | Unload, check: Check) -> Mapping[str, Any]:
@@ -141,19 +135,3 @@ def model_from(fields: Mapping[str, Any]) -> Model:
     if values.get("path") is not None:
         values["path"] = Path(values["path"])
     return Model(**values)
-
-
-def typed(error: Exception) -> LofiError:
-    """Returns the error a person can act on that stands for `error`."""
-    if isinstance(error, LofiError):
-        return error
-    if is_out_of_memory(error):
-        return InsufficientMemory(
-            "Memory ran out",
-            hint="Close other programs, ask for a shorter track, or set model.offload.",
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InsufficientDisk(f"The disk is full: {error}", path=str(error.filename or ""))
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return CacheWriteError(f"Cannot write: {error}", errno=error.errno)
-    return InternalError(f"{type(error).__name__} in the worker; its log has the traceback")

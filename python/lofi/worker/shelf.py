@@ -6,7 +6,7 @@ import importlib
 import logging
 from collections.abc import Iterable, Mapping
 
-from lofi.errors import DependencyMissing, InvalidBackend
+from lofi.errors import InvalidBackend
 from lofi.worker.backend import Backend
 
 logger = logging.getLogger(__name__)
@@ -21,11 +21,6 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
 }
 """Role, then wire type, to the package with the backend's `create()`."""
 
-NEURAL_PACKAGES = frozenset(
-    "torch transformers safetensors huggingface_hub tokenizers yaml".split()
-)
-"""What the extra `neural` brings."""
-
 
 class Shelf:
     """Backends by wire type. One of them at a time is in use."""
@@ -39,7 +34,7 @@ class Shelf:
 
         Raises:
             InvalidBackend: this worker has none of that name.
-            DependencyMissing: a Python package it needs is absent.
+            ModuleNotFoundError: a Python package it needs is absent.
         """
         made = self._made.get(name)
         if made is None:
@@ -48,12 +43,8 @@ class Shelf:
                 raise InvalidBackend(
                     f"This worker has no backend {name!r}", hint=f"It has: {known}."
                 )
-            try:
-                made = importlib.import_module(self._packages[name]).create()
-            except ModuleNotFoundError as error:
-                raise _missing(error, name) from error
-            assert made is not None
-            self._made[name] = made
+            backend: Backend = importlib.import_module(self._packages[name]).create()
+            self._made[name] = made = backend
         return made
 
     def others(self, name: str) -> Iterable[str]:
@@ -67,21 +58,3 @@ class Shelf:
             if backend is not None:
                 backend.unload()
                 logger.info("unloaded %s", made)
-
-
-def missing_package(package: str) -> DependencyMissing:
-    """Returns the error for an absent Python package, with the command that installs it."""
-    extra = "lofi[neural]" if package in NEURAL_PACKAGES else "lofi"
-    return DependencyMissing(
-        f"The Python package {package} is not installed",
-        hint=f"Run :Lofi setup python, or: pip install '{extra}'",
-        package=package,
-    )
-
-
-def _missing(error: ModuleNotFoundError, name: str) -> Exception:
-    package = (error.name or "").partition(".")[0]
-    if package in ("", "lofi", "tests"):
-        return error
-    logger.error("backend %s needs %s: %s", name, package, error)
-    return missing_package(package)

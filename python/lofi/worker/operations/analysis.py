@@ -27,7 +27,9 @@ LISTENED_SEC = 240.0
 CLEAR_TEMPO = 3.0
 """Strength from which a tempo stands out of its neighbours."""
 SURE_TEMPO = 9.0
-KEY_CORRELATION = 0.5
+KEY_CORRELATION = 0.3
+TONAL_SPREAD = 0.04
+"""Between the largest and the smallest share of a pitch class; noise has next to none."""
 BEATS_PER_BAR = 4
 ONSET_EDGE = 0.75
 """A sound that enters the last quarter of an onset window already makes the curve rise."""
@@ -73,8 +75,11 @@ def analyze(params: Mapping[str, Any], check: Check) -> Iterator[Event]:
 
 def estimated_key(sound: Sound) -> str | None:
     """Returns the likeliest key (`A minor`), None when none fits."""
-    best = rank(key_chroma(sound))[0]
-    return best.name if best.correlation >= KEY_CORRELATION else None
+    chroma = key_chroma(sound)
+    best = rank(chroma)[0]
+    if float(np.ptp(chroma)) < TONAL_SPREAD or best.correlation < KEY_CORRELATION:
+        return None
+    return best.name
 
 
 def estimated_grid(found: Onsets, delay_sec: float) -> dict[str, Any] | None:
