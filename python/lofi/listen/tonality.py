@@ -65,7 +65,7 @@ def key_chroma(sound: Sound, final_sec: float | None = None) -> Samples:
     tail = mono[round(start * sound.rate) :]
     if len(tail) > FRAME // 2:
         chroma = chroma + 0.5 * peak_chroma(tail, sound.rate, FRAME, 55, 1600)
-    return np.asarray(chroma / np.sum(chroma))
+    return np.asarray(chroma / (np.sum(chroma) + 1e-12))
 
 
 def rank(chroma: Samples) -> list[KeyGuess]:

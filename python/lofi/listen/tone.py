@@ -85,9 +85,10 @@ def colour(hz: Samples, power: Samples) -> Colour:
     centres = 100 * 2 ** (np.arange(17) / 3)
     levels = [10 * math.log10(level + 1e-30) for level in third_octaves(hz, power, centres)]
     slope = float(np.polyfit(np.log2(centres), np.asarray(levels), 1)[0])
+    edge = int(np.searchsorted(np.cumsum(power), 0.85 * total))
     return Colour(
         centroid_hz=float(np.sum(hz * amplitude) / (np.sum(amplitude) + 1e-30)),
-        rolloff_hz=float(hz[np.searchsorted(np.cumsum(power), 0.85 * total)]),
+        rolloff_hz=float(hz[min(edge, len(hz) - 1)]),
         slope_db_per_octave=slope,
         bands_db=tuple(10 * math.log10(share + 1e-12) for share in bands),
     )
