@@ -1,0 +1,166 @@
+"""The decode loop against slower ways to the same result, and against transformers."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lofi.backends.ace_step_15.planner import prompts
+from lofi.backends.ace_step_15.planner.brief import Sampling
+from lofi.backends.ace_step_15.planner.config import PlannerConfig
+from lofi.backends.ace_step_15.planner.constraint import Rules
+from lofi.backends.ace_step_15.planner.decoder import Decoder
+from lofi.backends.ace_step_15.planner.flow import CodeTask, TextTask
+from lofi.backends.ace_step_15.planner.network import PlannerNetwork
+from lofi.backends.ace_step_15.planner.planner import finished
+from lofi.backends.ace_step_15.planner.sampling import guided
+from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
+from lofi.backends.ace_step_15.planner.weights import load_network
+from lofi.errors import InvalidPrompt
+from tests.backends.ace_step_15.planner.conftest import CPU, GOLDENS, never
+from tests.checkpoints import ace_step_15_lm as checkpoints
+from tests.weights import fill
+
+TASK = CodeTask(
+    prompt=prompts.generate("lofi", "la", "<think>\nbpm: 90\n</think>"),
+    away=prompts.generate_away("a very long list of things that should not be heard " * 3),
+    guidance=2.0,
+    count=20,
+    sampling=Sampling(temperature=0),
+    constrained=True,
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> PlannerNetwork:
+    return load_network(GOLDENS / "tiny_lm", CPU, torch.float32, never)
+
+
+def test_the_cache_changes_nothing(network: PlannerNetwork) -> None:
+    ids = torch.arange(20)[None] * 37 % 1000
+    with torch.inference_mode():
+        whole = network(ids, network.cache(1, 20), never)
+        cache = network.cache(1, 20)
+        parts = [network(part, cache, never) for part in ids.split([7, 1, 5, 1, 6], dim=1)]
+    assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5)
+
+
+def test_columns_before_a_row_begins_hold_no_stray_memory(network: PlannerNetwork) -> None:
+    cache = network.cache(2, 16, (0, 5))
+    assert all(not tensor[:, :, :5].any() for tensor in [*cache.keys, *cache.values])
+
+
+def slow_codes(network: PlannerNetwork, vocabulary: Vocabulary, task: CodeTask) -> list[int]:
+    """Guided greedy codes, reading both prompts anew for each code, with the whole head."""
+    toward, away = vocabulary.encode(task.prompt), vocabulary.encode(task.away)
+    codes = torch.from_numpy(vocabulary.known_code_ids)
+    found: list[int] = []
+    for _ in range(task.count or 0):
+        logits = []
+        for prompt in (toward, away):
+            ids = torch.tensor([prompt + found])
+            hidden = network(ids, network.cache(1, ids.shape[1]), never)
+            logits.append(network.head(hidden[:, -1]))
+        mixed = guided(logits[0], logits[1], task.guidance)[0]
+        found.append(int(codes[mixed[codes].argmax()]))
+    return vocabulary.codes_of(found)
+
+
+@pytest.mark.parametrize("longer", ["toward", "away"])
+@torch.inference_mode()
+def test_batched_guidance_equals_two_separate_models(
+    network: PlannerNetwork, vocabulary: Vocabulary, longer: str
+) -> None:
+    task = TASK if longer == "away" else replace(TASK, away=prompts.generate_away(""))
+    (codes,) = finished(Decoder(network, vocabulary, never).codes(task, [1]))
+    assert codes == slow_codes(network, vocabulary, task)
+
+
+def test_a_text_that_begins_the_prompt_is_not_read_again(
+    network: PlannerNetwork, vocabulary: Vocabulary
+) -> None:
+    task = replace(TASK, away=prompts.generate_away(""))
+    (alone,) = finished(Decoder(network, vocabulary, never).codes(task, [1]))
+    read = 0
+
+    class Counting(PlannerNetwork):
+        def forward(self, ids, cache, check):  # type: ignore[no-untyped-def]
+            nonlocal read
+            read += ids.shape[1]
+            return super().forward(ids, cache, check)
+
+    counting = Counting(network.config)
+    counting.load_state_dict(network.state_dict())
+    decoder = Decoder(counting, vocabulary, never)
+    text = TextTask(prompts.generate("lofi", "la"), Rules(), Sampling(temperature=0))
+    finished(decoder.text(text, 1))
+    read = 0
+    (codes,) = finished(decoder.codes(task, [1]))
+    assert codes == alone
+    prompt, away = (len(vocabulary.encode(text)) for text in (task.prompt, task.away))
+    assert read < prompt + away + 19 - 50
+
+
+def test_eight_runs_side_by_side_equal_single_ones(
+    network: PlannerNetwork, vocabulary: Vocabulary
+) -> None:
+    task = replace(TASK, sampling=Sampling(temperature=1.0, top_p=0.9))
+    seeds = list(range(10))
+    runs = finished(Decoder(network, vocabulary, never).codes(task, seeds))
+    for seed, run in zip(seeds, runs, strict=True):
+        assert [run] == finished(Decoder(network, vocabulary, never).codes(task, [seed]))
+    assert len({tuple(run) for run in runs}) == len(seeds)
+
+
+def test_the_second_attempt_draws_differently(
+    network: PlannerNetwork, vocabulary: Vocabulary
+) -> None:
+    task = replace(TASK, sampling=Sampling())
+    first = finished(Decoder(network, vocabulary, never).codes(task, [1]))
+    again = finished(Decoder(network, vocabulary, never).codes(replace(task, attempt=1), [1]))
+    assert first != again
+
+
+def test_one_stretch_of_the_head_serves_where_code_ids_are_contiguous() -> None:
+    made = Vocabulary(checkpoints.tokenizer(range(64000)))
+    assert made.code_ids[63999] - made.code_ids[0] == 63999
+    config = PlannerConfig.of({**checkpoints.TINY, "vocab_size": made.size})
+    network = PlannerNetwork(config)
+    fill(network, "contiguous")
+    decoder = Decoder(network, made, never)
+    rows, ids, mask = decoder._code_rows(TASK)
+    assert isinstance(rows, slice)
+    assert ids[0] == made.end and not mask[0]
+    assert np.array_equal(ids[mask].numpy(), made.code_ids)
+    task = replace(TASK, count=5)
+    (codes,) = finished(decoder.codes(task, [1]))
+    assert codes == slow_codes(network, made, task)
+
+
+def test_a_prompt_that_fills_the_memory_is_refused(vocabulary: Vocabulary) -> None:
+    config = PlannerConfig.of(
+        {**checkpoints.TINY, "vocab_size": vocabulary.size, "max_position_embeddings": 128}
+    )
+    network = PlannerNetwork(config)
+    fill(network, "short")
+    with pytest.raises(InvalidPrompt, match="of 128 tokens"):
+        finished(Decoder(network, vocabulary, never).codes(TASK, [1]))
+
+
+@torch.inference_mode()
+def test_transformers_computes_the_same(network: PlannerNetwork) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers import Qwen3ForCausalLM
+
+        theirs = Qwen3ForCausalLM.from_pretrained(
+            Path(GOLDENS / "tiny_lm"), dtype=torch.float32
+        ).eval()
+    ids = torch.arange(40)[None] * 29 % 1069
+    ours = network.head(network(ids, network.cache(1, 40), never))
+    assert torch.allclose(ours, theirs(ids).logits, atol=1e-4)

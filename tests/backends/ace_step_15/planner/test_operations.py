@@ -1,0 +1,115 @@
+"""The planner's operations: parameters in, answers in the documented shape out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lofi.backends.ace_step_15.planner.flow import Events
+from lofi.backends.ace_step_15.planner.metadata import is_legal
+from lofi.backends.ace_step_15.planner.operations import operate
+from lofi.backends.ace_step_15.planner.planner import Planner
+from lofi.errors import InvalidDuration, InvalidParams, MethodNotFound
+from lofi.worker.backend import Answer, Event, Phase, Step
+from tests.backends.ace_step_15.planner.conftest import never
+
+SHEET = {
+    "prompt",
+    "lyrics",
+    "bpm",
+    "duration_sec",
+    "keyscale",
+    "timesignature",
+    "vocal_language",
+    "instrumental",
+    "seed",
+    "request",
+}
+
+
+def answered(planner: Planner, operation: str, **params: Any) -> dict[str, Any]:
+    *events, last = list(operate(planner, operation, params, never))
+    assert isinstance(last, Answer)
+    assert Phase("planning") in events
+    assert any(isinstance(event, Step) for event in events)
+    return dict(last.value)
+
+
+def test_inspire_gives_a_song_and_its_request(planner: Planner) -> None:
+    song = answered(planner, "lm_inspire", query="a rainy Tuesday", vocal_language="no", seed=4)
+    assert set(song) == SHEET
+    assert song["vocal_language"] == "no"
+    assert song["seed"] == 4
+    assert is_legal("bpm", song["bpm"]) and is_legal("keyscale", song["keyscale"])
+    request = song["request"]
+    assert request["backend"] == "ace_step_15"
+    assert {name: request[name] for name in ("bpm", "keyscale")} == {
+        name: song[name] for name in ("bpm", "keyscale")
+    }
+    assert song == answered(
+        planner, "lm_inspire", query="a rainy Tuesday", vocal_language="no", seed=4
+    )
+
+
+def test_an_instrumental_wish_is_kept(planner: Planner) -> None:
+    song = answered(planner, "lm_inspire", query="rain", instrumental=True, seed=1)
+    assert song["instrumental"] is True
+    assert song["request"]["lyrics"] == ""
+
+
+def test_format_keeps_what_is_given(planner: Planner) -> None:
+    given = {
+        "bpm": 71,
+        "duration_sec": 33.0,
+        "keyscale": "Bb minor",
+        "timesignature": "3",
+        "vocal_language": "fr",
+    }
+    song = answered(planner, "lm_format", prompt="latin pop", lyrics="[Verse]\nhola", **given)
+    assert {name: song[name] for name in given} == {**given, "duration_sec": 33}
+    assert 0 <= song["seed"] < 2**32
+
+
+def test_understand_takes_codes_or_a_source(planner: Planner) -> None:
+    given = answered(planner, "lm_understand", audio_codes="1, 2 3", seed=5)
+    assert given["audio_codes"] == [1, 2, 3]
+
+    def codes_of() -> Events[list[int]]:
+        yield Phase("encoding")
+        return [1, 2, 3]
+
+    *events, last = operate(planner, "lm_understand", {"seed": 5}, never, codes_of=codes_of)
+    assert Phase("encoding") in events
+    assert isinstance(last, Answer)
+    assert last.value == given
+    with pytest.raises(InvalidParams, match="source"):
+        list(operate(planner, "lm_understand", {}, never))
+
+
+@pytest.mark.parametrize("codes", ["1,64000", "1,x", [1, -2], [1.5], "<|audio_code_64000|>"])
+def test_codes_out_of_range_are_refused(planner: Planner, codes: Any) -> None:
+    with pytest.raises(InvalidParams, match="audio code"):
+        list(operate(planner, "lm_understand", {"audio_codes": codes}, never))
+
+
+def test_codes_are_planned_without_rendering(planner: Planner) -> None:
+    params = {"prompt": "lofi", "duration_sec": 10.1, "bpm": 80, "lm_seed": 3, "seed": 9}
+    plan = answered(planner, "lm_codes", **params)
+    assert len(plan["audio_codes"]) == 51
+    assert plan["metas"]["bpm"] == 80
+    assert plan["metas"]["duration_sec"] == 10.1
+    assert plan["seed"] == 3
+    with pytest.raises(InvalidDuration):
+        list(operate(planner, "lm_codes", {"prompt": "x", "duration_sec": 5}, never))
+
+
+def test_other_operations_are_not_the_planners(planner: Planner) -> None:
+    with pytest.raises(MethodNotFound):
+        list(operate(planner, "analyze", {}, never))
+
+
+def test_seeds_are_drawn_when_none_is_given(planner: Planner) -> None:
+    events: list[Event] = list(operate(planner, "lm_inspire", {"query": "x", "seed": -1}, never))
+    assert isinstance(events[-1], Answer)
+    assert 0 <= events[-1].value["seed"] < 2**32
