@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lofi.backends.ace_step_v1 import flow_edit
@@ -24,6 +26,7 @@ from lofi.backends.ace_step_v1.config import (
 )
 from lofi.backends.ace_step_v1.dcae import Autoencoder
 from lofi.backends.ace_step_v1.guidance import PLANE, Guidance, double, star
+from lofi.backends.ace_step_v1.lora import Merger, read_adapter
 from lofi.backends.ace_step_v1.lyric_encoder import relative_positions
 from lofi.backends.ace_step_v1.lyrics.language import language_of
 from lofi.backends.ace_step_v1.lyrics.normalise import normalise
@@ -49,7 +52,8 @@ from lofi.nn.weight_norm import DIRECTION, GAIN, fold_weight_norm
 from tests.parity.outcome import NotRun, Options, Outcome
 from tests.weights import fill, tensor_for
 
-Results = dict[str, Tensor | np.ndarray]
+Results = dict[str, Any]
+"""Tensors and arrays by the names they are stored under."""
 
 
 def handles(directory: Path) -> bool:
@@ -646,6 +650,40 @@ def codec_encode(case: Case) -> Results:
     return results
 
 
+def lora(case: Case) -> Results:
+    """An adapter's file merged at several strengths, and taken out again."""
+    model = case.transformer()
+    factors = {
+        name.removeprefix("in.lora:"): torch.from_numpy(array)
+        for name, array in case.arrays.items()
+        if name.startswith("in.lora:")
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, file = Path(folder) / "model.safetensors", Path(folder) / case.params["file"]
+        save_file(model.state_dict(), checkpoint)
+        save_file(factors, file, metadata=case.params["metadata"])
+        merger, adapter = Merger(model, checkpoint), read_adapter(file)
+        results: Results = {"out.weight_none": _one_evaluation(case, model)}
+        for strength in case.params["weights"]:
+            merger.apply([(adapter, "1", strength)], nothing)
+            results[f"out.weight_{strength:g}"] = _one_evaluation(case, model)
+        merger.apply([], nothing)
+        results["out.unloaded"] = _one_evaluation(case, model)
+    assert torch.equal(results["out.unloaded"], results["out.weight_none"])
+    return results
+
+
+@torch.no_grad()
+def _one_evaluation(case: Case, model: Transformer) -> Tensor:
+    given = case.condition()
+    tokens, mask = model.encode(
+        given.text_states, given.text_mask, given.lyric_ids, given.lyric_mask, speaker=given.speaker
+    )
+    times = model.times(case["timestep"])
+    frames = case["attention_mask"]
+    return model(case["hidden_states"], times, model.remember(tokens, mask), frame_mask=frames)
+
+
 RUNNERS: dict[str, Callable[[Case], Results]] = {
     "audio2audio": audio2audio,
     "block": block,
@@ -661,6 +699,7 @@ RUNNERS: dict[str, Callable[[Case], Results]] = {
     "guidance": guidance,
     "guidance_interval": guidance_interval,
     "linear_attention": linear_attention,
+    "lora": lora,
     "lyric_encoder": lyric_encoder,
     "mel": mel,
     "oss_schedule": oss_schedule,

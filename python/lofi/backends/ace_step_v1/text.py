@@ -35,7 +35,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
-        self.model = UMT5EncoderModel(UMT5Config(**{**config, "use_cache": False}))
+        self.model = UMT5EncoderModel(UMT5Config.from_dict({**config, "use_cache": False}))
         self.model.shared = nn.Identity()
         self._levelled: list[ScaledLinear] = []
         for index in WEAK_TEXT_LAYERS:
