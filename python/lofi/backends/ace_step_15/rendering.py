@@ -87,7 +87,7 @@ class Rendering:
     ) -> None:
         self.request = resolved(request, means.stages.bundle.config)
         self._means = means
-        self._stages = means.stages
+        self.stages = means.stages
         self._check = check
         self._latents_path = latents_path
         self.task: Task = _TASKS.get(request.task, request.task)  # type: ignore[arg-type]
@@ -167,7 +167,7 @@ class Rendering:
 
     def prompts(self) -> dict[str, tuple[str, str]]:
         """Text and lyric prompt of each condition: `main`, and `plain` or `source` if needed."""
-        request, config = self.request, self._stages.bundle.config
+        request, config = self.request, self.stages.bundle.config
         task = "cover" if request.codes and self.task == "text2music" else self.task
         instruction = request.instruction or prompt.instruction_for(task, request.tracks)
         caption = request.prompt
@@ -200,7 +200,7 @@ class Rendering:
     # Stages --------------------------------------------------------------------------------------
 
     def _phase(self, name: str, stage: StageName, total: int = 0) -> Phase:
-        stages = self._stages
+        stages = self.stages
         return Phase(name, total, stages.device(stage), name_of(stages.dtype(stage)))  # type: ignore[arg-type]
 
     def _survive(
@@ -213,14 +213,14 @@ class Rendering:
         """Runs a stage, falling back when memory runs out."""
 
         def on(footing: Footing) -> Iterator[Event]:
-            self._stages.stand(stage, footing, self._check)
+            self.stages.stand(stage, footing, self._check)
             yield from attempt(footing)
 
-        needs = {need.module: need for need in self._stages.needs(self.frames, tile_frames or 1)}
+        needs = {need.module: need for need in self.stages.needs(self.frames, tile_frames or 1)}
         yield from withstand(
             doing,
             on,
-            Footing(self._stages.device(stage), self._stages.residency, tile_frames),
+            Footing(self.stages.device(stage), self.stages.residency, tile_frames),
             Limits(SMALLEST_TILE_FRAMES, self._means.may_use_cpu, has_tiles=tile_frames > 0),
             needed_bytes=needs[stage].weight_bytes + needs[stage].working_bytes,
             smaller="Ask for a shorter track, a smaller variant, or model.offload = sequential.",
@@ -236,7 +236,7 @@ class Rendering:
             problem = _problem(tensors(result), silence=silence)
             if problem is None:
                 return result
-            yield self._stages.widen(stage, problem, self._check)
+            yield self.stages.widen(stage, problem, self._check)
 
     @torch.inference_mode()
     def encode_words(self) -> Iterator[Event]:
@@ -249,7 +249,7 @@ class Rendering:
 
         def compute() -> Generator[Event, None, dict[tuple[str, str], tuple[Tensor, Tensor]]]:
             yield from ()
-            with self._stages.use("text") as encoder:
+            with self.stages.use("text") as encoder:
                 return {pair: self._encoded(encoder, *pair) for pair in wanted}
 
         def attempt(footing: Footing) -> Iterator[Event]:
@@ -264,14 +264,14 @@ class Rendering:
         yield from self._survive("text", "encoding the prompt", attempt)
 
     def _encoded(self, encoder: TextEncoder, text: str, lyrics: str) -> tuple[Tensor, Tensor]:
-        tokenizer, device = self._stages.tokenizer, self._stages.device("text")
+        tokenizer, device = self.stages.tokenizer, self.stages.device("text")
         text_ids = torch.tensor([tokenizer.ids(text, TEXT_LIMIT)], device=device)
         lyric_ids = torch.tensor([tokenizer.ids(lyrics, LYRIC_LIMIT)], device=device)
         return encoder(text_ids, self._check).cpu(), encoder.embed_tokens(lyric_ids).cpu()
 
     def _cuts(self) -> Iterator[Event]:
         text, lyrics = self.prompts()["main"]
-        tokenizer = self._stages.tokenizer
+        tokenizer = self.stages.tokenizer
         if tokenizer.is_cut(text, TEXT_LIMIT):
             yield Notice(
                 "PROMPT_TRUNCATED", f"The model reads {TEXT_LIMIT} tokens of a prompt", "prompt"
@@ -317,8 +317,8 @@ class Rendering:
 
         def compute() -> Generator[Event, None, Tensor]:
             yield from ()
-            with self._stages.use("vae") as vae:
-                device = self._stages.device("vae")
+            with self.stages.use("vae") as vae:
+                device = self.stages.device("vae")
                 posterior = tiles.encode(vae, waves.to(device), ENCODE_TILE_FRAMES, self._check)
             shape = (1, frames, posterior.mean.shape[-1])
             noise = torch.randn(shape, generator=draws(subseed(self.request.seed, name)))
@@ -330,6 +330,20 @@ class Rendering:
         yield from self._survive("vae", f"encoding the {name}", attempt)
         return found[0]
 
+    @torch.inference_mode()
+    def codes(self) -> list[int]:
+        """The source's audio codes, five a second."""
+        latents = self.sounds.latents
+        if latents is None:
+            return []
+        with self.stages.use("dit") as model:
+            device = self.stages.device("dit")
+            _, codes = model.tokenizer(
+                latents.to(device, model.decoder.dtype), self.stages.silence.to(device), self._check
+            )
+        found: list[int] = codes[0].tolist()
+        return found
+
     # Diffusion -----------------------------------------------------------------------------------
 
     def diffuse(self) -> Iterator[Event]:
@@ -337,7 +351,7 @@ class Rendering:
         found: list[Tensor] = []
 
         def compute() -> Generator[Event, None, Tensor]:
-            with self._stages.use("dit") as model:
+            with self.stages.use("dit") as model:
                 return (yield from self._sampled(model))
 
         def attempt(footing: Footing) -> Iterator[Event]:
@@ -350,13 +364,13 @@ class Rendering:
     @torch.inference_mode()
     def _sampled(self, model: AceStep) -> Generator[Event, None, Tensor]:
         request, config = self.request, model.config
-        device = torch.device(self._stages.device("dit"))
-        silence = self._stages.silence.to(device)
+        device = torch.device(self.stages.device("dit"))
+        silence = self.stages.silence.to(device)
         drawn = self.canvas(model, silence)
         view = self._view(model, "main", self._context(model, drawn, silence))
-        noise = self._noise(request.seed, device)
+        noise = self.noise(request.seed, device)
         if request.retake is not None:
-            other = self._noise(request.retake.seed, device)
+            other = self.noise(request.retake.seed, device)
             noise = varied(noise, other, request.retake.variance)
         assert request.guidance is not None and request.shift is not None
         if request.edit is not None:
@@ -369,7 +383,7 @@ class Rendering:
             is_turbo=config.is_turbo, steps=request.steps, shift=request.shift, times=times
         )
         schedule, start = from_source(
-            schedule, noise, self._fitted_source(silence), request.cover_noise_strength
+            schedule, noise, self.fitted(self.sounds.latents, silence), request.cover_noise_strength
         )
         switch = None
         if request.cover_strength < 1:
@@ -415,7 +429,7 @@ class Rendering:
         generator = draws(seed)
         steps = flow_edit(
             model.decoder,
-            self._fitted_source(silence),
+            self.fitted(self.sounds.latents, silence),
             self._view(model, "source", view.context),
             view,
             Sampling(
@@ -462,10 +476,13 @@ class Rendering:
             mask[0, : len(given)] = given.bool()
         return context_latents(source, mask)
 
-    def _fitted_source(self, silence: Tensor) -> Tensor:
-        """The source's own latents at the rendering's length, silence where there are none."""
+    def main_view(self, model: AceStep, silence: Tensor) -> View:
+        """What the decoder looks at under the request's own prompt."""
+        return self._view(model, "main", self._context(model, self.canvas(model, silence), silence))
+
+    def fitted(self, latents: Tensor | None, silence: Tensor) -> Tensor:
+        """latents [1, T', C] at the rendering's length, silence where there are none."""
         quiet = silence_frames(silence, self.frames)
-        latents = self.sounds.latents
         if latents is None:
             return quiet
         latents = latents[:, : self.frames].to(silence)
@@ -478,7 +495,7 @@ class Rendering:
         frames = self.request.crossfade_frames
         return repaint.Repaint(
             drawn.repaint_mask,
-            self._fitted_source(silence),
+            self.fitted(self.sounds.latents, silence),
             strength.injection_ratio,
             strength.crossfade_frames if frames is None else frames,
         )
@@ -494,7 +511,7 @@ class Rendering:
         )
         references = self.sounds.references
         if references is None:
-            references = silence_frames(self._stages.silence, REFERENCE_FRAMES)
+            references = silence_frames(self.stages.silence, REFERENCE_FRAMES)
         references = references.to(context.device, model.decoder.dtype)
         rows, _ = model.encoder(
             text,
@@ -511,11 +528,12 @@ class Rendering:
             null = model.decoder.remember(model.null_condition_emb, self._check)
         return View(model.decoder.remember(rows, self._check), context, null)
 
-    def _noise(self, seed: int, device: torch.device) -> Tensor:
+    def noise(self, seed: int, device: torch.device) -> Tensor:
+        """The starting noise of `seed`, [1, T, C]."""
         return self._drawn(draws(seed), device)
 
     def _drawn(self, generator: torch.Generator, device: torch.device) -> Tensor:
-        channels = self._stages.bundle.config.latent_channels
+        channels = self.stages.bundle.config.latent_channels
         return torch.randn(1, self.frames, channels, generator=generator).to(device)
 
     def _keep_latents(self, path: Path) -> None:
@@ -567,11 +585,11 @@ class Rendering:
 
         def compute() -> Generator[Event, None, Tensor]:
             yield from ()
-            with self._stages.use("vae") as vae:
-                return _decoded(vae, seen.to(self._stages.device("vae")), tile, self._check)
+            with self.stages.use("vae") as vae:
+                return _decoded(vae, seen.to(self.stages.device("vae")), tile, self._check)
 
         # a first stretch without a sound is suspicious in half the precision
-        doubt = tile.start == 0 and self._stages.dtype("vae") != torch.float32
+        doubt = tile.start == 0 and self.stages.dtype("vae") != torch.float32
         audio = yield from self._finite("vae", compute, lambda x: [x], silence=doubt)
         return audio[0, : self.samples - tile.start * HOP].numpy()
 
@@ -624,4 +642,3 @@ def _problem(tensors: list[Tensor], *, silence: bool) -> str | None:
     if silence and all(float(tensor.abs().max()) < _SILENT for tensor in tensors):
         return "silence"
     return None
-
