@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "python"
 BASE = {"errors", "tracks", "catalog", "parameters", "music", "settings", "paths", "recipe",
-        "checkpoints", "wire", "exchange", "request", "subtitles", "presets"}  # fmt: skip
+        "checkpoints", "hub", "wire", "exchange", "request", "subtitles", "presets"}  # fmt: skip
 NEURAL = {"torch", "transformers", "safetensors", "tokenizers"}
 ALLOWED = {
     "base": BASE,
@@ -19,9 +19,10 @@ ALLOWED = {
     "nn": {"nn"},
     "backends": {"nn", "worker", "tracks", "errors", "subtitles", "listen", "music"},
     "listen": {"listen", "errors"},
+    "download": BASE | {"download"},
     "client": BASE,
     "commands": BASE | {"client", "commands", "listen"},
-    "cli": BASE | {"client", "commands", "listen", "daemon", "worker"},
+    "cli": BASE | {"client", "commands", "listen", "daemon", "worker", "download"},
     "__main__": {"cli"},
 }
 FOREIGN_BANNED = {

@@ -77,6 +77,36 @@ class BackendUnload:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadBackend:
+    backend: str
+    variant: str | None = None
+    components: list[str] | None = None
+    lm_model: str | None = None
+    source: Annotated[str, ABSOLUTE] | None = None
+    consent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadCancel:
+    download_id: str | None = None
+    backend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendVerify:
+    backend: str
+    variant: str | None = None
+    deep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRemove:
+    backend: str
+    confirm: bool
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CacheList:
     query: str | None = None
     backend: str | None = None
