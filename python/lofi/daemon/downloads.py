@@ -127,13 +127,14 @@ class Downloads:
         Raises:
             NotCancellable: no such download runs.
         """
-        wanted = catalog.backend_named(params.backend).type if params.backend else None
-        for download in list(self._running.values()):
-            if params.download_id in (None, download.id) and wanted in (
-                None,
-                download.backend.type,
-            ):
-                return Reply({"cancelled": True}, after=lambda: self._stop(download, "user"))
+        kind = catalog.backend_named(params.backend).type if params.backend else None
+        wanted = [
+            download
+            for download in self._running.values()
+            if params.download_id in (None, download.id) and kind in (None, download.backend.type)
+        ]
+        if wanted:
+            return Reply({"cancelled": True}, after=lambda: self._stop(wanted[0], "user"))
         raise NotCancellable("No such download is running", hint="download_status lists them.")
 
     def status(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether a model's files are what they should be: present, whole, and, when deep, to the digest."""
+"""Whether a model's files are what they should be: there, whole and, deep, to the digest."""
 
 from __future__ import annotations
 
