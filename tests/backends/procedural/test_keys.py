@@ -2,19 +2,33 @@ from __future__ import annotations
 
 import pytest
 
+from lofi.backends.procedural.score import Passage
 from lofi.backends.procedural.styles import STYLES
 from tests.backends.procedural.scores import of_part, passages, score
 
 
+def tones_at(passage: Passage, beat: float) -> frozenset[int]:
+    slots = [slot for bar in passage.bars for slot in bar.slots]
+    return next(slot.chord.tones for slot in slots if slot.beat <= beat < slot.end)
+
+
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("seed", range(4))
-def test_keys_play_the_chord_that_sounds(style: str, seed: int) -> None:
+def test_keys_play_the_chord_that_sounds_or_is_about_to(style: str, seed: int) -> None:
     for passage in passages(score(style=style, seed=seed)):
-        for bar in passage.bars:
-            for note in of_part(passage, "keys"):
-                if bar.beat <= note.beat < bar.beat + bar.beats:
-                    tones = bar.slot_at(note.beat - bar.beat).chord.tones
-                    assert note.midi % 12 in tones
+        end = passage.bars[-1].beat + passage.bars[-1].beats
+        early = 0
+        strikes = {note.beat for note in of_part(passage, "keys")}
+        for note in of_part(passage, "keys"):
+            now = note.midi % 12 in tones_at(passage, note.beat)
+            soon = (
+                note.beat % 1 == 0.5
+                and note.beat + 0.5 < end
+                and (note.midi % 12 in tones_at(passage, note.beat + 0.5))
+            )
+            assert now or soon
+            early += not now
+        assert early <= len(strikes)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -31,7 +45,8 @@ def test_no_chord_outlasts_the_next_one() -> None:
             slots = [slot for bar in passage.bars for slot in bar.slots]
             for note in of_part(passage, "keys"):
                 ends = [slot.end for slot in slots if slot.beat <= note.beat + 1e-9 < slot.end]
-                assert ends and note.beat + note.beats <= ends[0] + 1.2
+                early = 3.0 if note.beat % 1 == 0.5 else 0.0  # it was pulled over the bar line
+                assert ends and note.beat + note.beats <= ends[0] + 1.2 + early
 
 
 def test_density_moves_how_often_keys_strike() -> None:

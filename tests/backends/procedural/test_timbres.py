@@ -11,7 +11,7 @@ from lofi.backends.procedural.tones import pitch_hz
 
 BASSES = ("sub", "upright", "synthbass")
 CHORDAL = ("ep", "piano", "guitar", "stab", "pad", "strings", "organ")
-ALL = tuple(timbres.LEVELS)
+ALL = tuple(name for name in timbres.LEVELS if name != "swell")
 
 
 def span(instrument: str) -> range:
@@ -110,3 +110,10 @@ def test_layers_meet_without_a_jump() -> None:
         below = note("vibes", 72, border - 0.001)[0]
         above = note("vibes", 72, border + 0.001)[0]
         assert 20 * np.log10(np.std(above) / np.std(below)) == pytest.approx(0, abs=1.5)
+
+
+def test_the_swell_grows_and_is_over_when_it_should_be() -> None:
+    tone = timbres.render("swell", 60, 0.6, timbres.length_class("swell", 1.53))
+    x = tone.samples[0]
+    assert len(x) == round(1.53 * 48000)
+    assert np.std(x[-9600:-2400]) > 4 * np.std(x[4800:14400]) and abs(x[-1]) < 1e-3

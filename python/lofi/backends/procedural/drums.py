@@ -214,8 +214,8 @@ def _ride(pen: _Pen, plan: _Plan) -> None:
 
 
 def _brush(pen: _Pen, bar: Bar, *, full: bool) -> None:
-    for step in (0, 8):
-        pen.hit("sweep", step, 0.8)
+    for step in range(0, pen.steps, 4):  # the brush stirs on every beat, wide on one and three
+        pen.hit("sweep", step, 0.8 if step % 8 == 0 else 0.45)
     for step in range(0, pen.steps, 4):
         pen.hit("hat", step, 0.34)
     if full:

@@ -26,6 +26,8 @@ PAD_PANS = (-0.6, 0.5, 0.0, 0.2)
 PAD_RELEASE_SEC = 1.1
 HELD = ("pad", "strings")
 ARPEGGIOS = ((0, 2, 1, 3, 2, 1), (0, 1, 2, 3, 2, 1))
+EARLY_CHANCE = {"lofi": 0.14, "jazz": 0.22, "rain": 0.08}
+"""How often a bar's first chord comes half a beat early."""
 TWO_CHORD_PATTERNS = (((0.0, 0.92, 0.72),), ((0.0, 0.9, 0.7), (0.75, 0.4, 0.5)))
 
 
@@ -63,8 +65,32 @@ def play(section: Section, bars: Sequence[Bar], settings: Settings) -> list[Note
         elif arpeggio:
             notes += _arpeggio(bar, ARPEGGIOS[order], hand, inside)
         else:
-            notes += _comp(bar, _pattern(patterns, bar, section), hand, inside)
+            played = _comp(bar, _pattern(patterns, bar, section), hand, inside)
+            early = EARLY_CHANCE.get(settings.style.name, 0.0)
+            if bar.place > 0 and settings.meter == 4 and inside.chance(early):
+                notes, played = _anticipated(notes, played, bar.beat)
+            notes += played
     return notes
+
+
+def _anticipated(
+    before: list[Note], played: list[Note], beat: float
+) -> tuple[list[Note], list[Note]]:
+    """Pulls the chord on the bar line half a beat forward; what sounds there makes room."""
+    if not any(note.beat == beat for note in played):
+        return before, played
+    early = beat - 0.5
+    if any(early - 0.4 < note.beat < beat for note in before):
+        return before, played
+    cut = [
+        replace(note, beats=early - note.beat) if note.beat + note.beats > early else note
+        for note in before
+    ]
+    pulled = [
+        replace(note, beat=early, beats=note.beats + 0.5) if note.beat == beat else note
+        for note in played
+    ]
+    return cut, pulled
 
 
 def _pattern(patterns: Sequence[tuple[Hit, ...]], bar: Bar, section: Section) -> tuple[Hit, ...]:

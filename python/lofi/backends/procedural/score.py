@@ -6,11 +6,11 @@ its ninth minute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from lofi.backends.procedural import form as forms
-from lofi.backends.procedural import groove, harmony, keys, voicing
+from lofi.backends.procedural import groove, harmony, keys, signature, voicing
 from lofi.backends.procedural.bass import RELEASE_SEC as BASS_RELEASE_SEC
 from lofi.backends.procedural.bass import Bassist, near
 from lofi.backends.procedural.drums import HITS_LAST_BEATS, Drummer
@@ -21,6 +21,8 @@ from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
 
 ROLL_SEC = 0.028
+PHRASE_SWELL = (0.96, 0.98, 1.0, 1.05)
+"""How loud each bar of a four-bar phrase is played."""
 FINAL_INSTEAD = {"stab": "ep"}
 RING_BEATS = 16.0
 
@@ -85,6 +87,7 @@ class Score:
             *self._drummer.play(section, bars),
             *self._melodist.play(section, bars),
         ]
+        notes = [*signature.play(section, bars, settings), *map(_phrased(bars), notes)]
         events = groove.perform(notes, settings, index)
         return Passage(section, tuple(bars), tuple(notes), tuple(events))
 
@@ -160,6 +163,19 @@ class Score:
         notes.append(self._melodist.final(beat + 0.5, triad))
         events = groove.perform(notes, settings, section.index)
         return Passage(section, (bar,), tuple(notes), tuple(events))
+
+
+def _phrased(bars: Sequence[Bar]) -> Callable[[Note], Note]:
+    """Returns what gives a note the loudness of its place: each phrase grows into its last bar."""
+    start, beats = bars[0].beat, bars[0].beats
+
+    def phrased(note: Note) -> Note:
+        if note.part == "pad":
+            return note
+        place = int((note.beat - start) // beats) % len(PHRASE_SWELL)
+        return replace(note, velocity=note.velocity * PHRASE_SWELL[place])
+
+    return phrased
 
 
 def all_events(score: Score) -> list[Event]:

@@ -46,6 +46,7 @@ LEVELS: dict[str, float] = {
     "lead": 0.5014,
     "flute": 0.5844,
     "reed": 0.4900,
+    "swell": 0.8000,
 }
 """Gains that bring a note at velocity 0.7 to -12 dB: the K-weighted mean square of its first
 second, averaged over the instrument's range."""
@@ -63,6 +64,7 @@ LONGEST_SEC = {
     "lead": 3.0,
     "flute": 3.0,
     "reed": 3.0,
+    "swell": 2.5,
 }
 SUSTAINED_SEC = (0.5, 1.0, 2.0, 3.0)
 DECAYING_SEC = (1.0, 2.0)
@@ -99,6 +101,8 @@ def length_class(instrument: str, seconds: float) -> float:
     """Returns how long a note is rendered so that `seconds` of it can be heard."""
     if instrument in LOOPED:
         return float(LOOP_SEC)
+    if instrument == "swell":  # it must be over when the bar is: no longer, no shorter
+        return min(LONGEST_SEC[instrument], round(seconds, 2))
     steps = SUSTAINED_SEC if instrument in SUSTAINED else DECAYING_SEC
     longest = LONGEST_SEC[instrument]
     return next((step for step in steps if seconds <= step < longest), longest)
@@ -272,6 +276,15 @@ def _stab(midi: int, v: float, count: int) -> Samples:
     return soften(tone, 0.002, 0.2)
 
 
+def _swell(midi: int, v: float, count: int) -> Samples:
+    """A struck chord tone played backwards: it grows, brightens, and is gone."""
+    hz = pitch_hz(midi)
+    partials = np.array([1.0, 1.0005, 2.0, 3.0, 4.0])
+    levels = np.array([0.8, 0.6, 0.3, 0.16, 0.08]) * v
+    struck = damped(hz * partials, levels, [2.2, 2.0, 3.0, 4.5, 6.0], count)
+    return soften(np.ascontiguousarray(struck[::-1]), 0.25, 0.02)
+
+
 INSTRUMENTS: dict[str, Callable[[int, float, int], Samples]] = {
     "ep": _ep,
     "piano": _piano,
@@ -285,6 +298,7 @@ INSTRUMENTS: dict[str, Callable[[int, float, int], Samples]] = {
     "upright": _upright,
     "synthbass": _synthbass,
     "stab": _stab,
+    "swell": _swell,
 }
 
 _LOOPS: dict[str, tuple[tuple[float, ...], tuple[float, ...], float]] = {
