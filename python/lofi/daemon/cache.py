@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lofi.daemon import durable, sidecar
+from lofi.daemon.clock import epoch_sec
 from lofi.daemon.eviction import Limits, victims
 from lofi.daemon.sidecar import Track
 from lofi.errors import Busy, CacheCorrupt, InvalidTrackId
@@ -114,6 +115,18 @@ class Cache:
         if track is not None and track.digest not in ("", digest):
             return digest[:LONG_ID_DIGITS]
         return digest[:ID_DIGITS]
+
+    def clearable(self, *, keep_favorites: bool, created_before_sec: float | None) -> list[str]:
+        """Returns the tracks a `cache_clear` means: all, or those made before a moment."""
+        return [
+            track.track_id
+            for track in self.tracks()
+            if not (keep_favorites and track.is_favorite)
+            and (
+                created_before_sec is None
+                or epoch_sec(str(track.get("created_at"))) < created_before_sec
+            )
+        ]
 
     def size_bytes(self) -> int:
         return sum(track.size_bytes for track in self.tracks())
@@ -218,21 +231,10 @@ class Cache:
             gone.append(track_id)
         return Removal(tuple(gone), freed)
 
-    def clear(self, *, keep_favorites: bool, created_before_sec: float | None) -> Removal:
-        """Deletes every track, or those made before a moment."""
-        from lofi.daemon.clock import epoch_sec
-
+    def clear(self, track_ids: Iterable[str]) -> Removal:
+        """Deletes tracks while no other daemon tidies the folder."""
         with durable.locked(self._locks / "cache.lock", LOCK_LIMIT_SEC):
-            chosen = [
-                track.track_id
-                for track in self.tracks()
-                if not (keep_favorites and track.is_favorite)
-                and (
-                    created_before_sec is None
-                    or epoch_sec(str(track.get("created_at"))) < created_before_sec
-                )
-            ]
-            return self.delete(chosen)
+            return self.delete(track_ids)
 
     def evict(self, limits: Limits, protected: Collection[str]) -> Removal:
         """Drops what is over the limits, the least recently accessed first."""
@@ -346,9 +348,7 @@ class Cache:
         orphans = [
             path
             for path in self.folder.iterdir()
-            if path.name.endswith(suffixes)
-            and path.name not in owned
-            and _mtime_sec(path) < oldest
+            if path.name.endswith(suffixes) and path.name not in owned and _mtime_sec(path) < oldest
         ]
         return orphans + self._leftovers()
 

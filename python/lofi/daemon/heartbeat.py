@@ -25,8 +25,9 @@ class Heartbeat:
         self._is_running = False
 
     def start(self) -> None:
+        """Counts from now; what is said at the very start is the caller's business."""
         self._is_running = True
-        self._speak()
+        self._arm(AT_LEAST_EACH_SEC)
 
     def beat(self) -> None:
         """Something changed."""

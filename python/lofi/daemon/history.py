@@ -43,7 +43,7 @@ class History:
             line = json.dumps(event, separators=(",", ":")) + "\n"
             self._write(lambda: self._append(line))
 
-    def list(self, kind: str | None, limit: int, before: str | None) -> list[dict[str, Any]]:
+    def events(self, kind: str | None, limit: int, before: str | None) -> list[dict[str, Any]]:
         """Returns the newest events first."""
         chosen = [
             event
@@ -93,9 +93,7 @@ class History:
 
     def _append(self, line: str) -> None:
         durable.make_folder(self._path.parent)
-        descriptor = os.open(
-            self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, durable.FILE_MODE
-        )
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, durable.FILE_MODE)
         try:
             os.write(descriptor, line.encode())
         finally:

@@ -118,6 +118,8 @@ class LaneRunner:
         self.loading: str | None = None
         self.failure: str | None = None
         """Why the worker does not start, once three attempts have failed."""
+        self.sounding: Mapping[str, Any] = {}
+        """Device and dtype of the last rendering."""
         self._studio = studio
         self._wake = asyncio.Event()
         self._operations: deque[Operation] = deque()
@@ -183,6 +185,21 @@ class LaneRunner:
             self.cancel_operation(self._operation)
         if self.current is not None:
             self.cancel(self.current, reason)
+
+    def set_loading(self, backend: str | None) -> None:
+        """Notes that a model is being brought into memory, or that it could not be."""
+        before, self.loading = self.loading, backend
+        self._studio.on_backend(backend or before or "")
+
+    def set_loaded(self, backend: str) -> None:
+        """Notes that a backend's model is in memory."""
+        keeps = self._studio.settings.value("model.keep_loaded")
+        before = [name for name in self.loaded if name != backend] if keeps else []
+        gone = [name for name in self.loaded if name != backend and not keeps]
+        is_new = backend not in self.loaded or self.loading is not None
+        self.loaded, self.loading = [*before, backend], None
+        for name in [*gone, backend] if is_new else gone:
+            self._studio.on_backend(name)
 
     @property
     def is_idle(self) -> bool:
@@ -269,10 +286,11 @@ class LaneRunner:
                 elif isinstance(frame, Cancelled):
                     _refuse(operation, GenerationCancelled("The request was cancelled"))
         except LofiError as error:
-            if operation.is_cancelled:
-                error = GenerationCancelled("The request was cancelled")
             self._forget_models()
-            _refuse(operation, error)
+            if operation.is_cancelled:
+                _refuse(operation, GenerationCancelled("The request was cancelled"))
+            else:
+                _refuse(operation, error)
         except asyncio.CancelledError:
             _refuse(operation, GenerationCancelled("The daemon is ending"))
             raise
@@ -295,6 +313,7 @@ class LaneRunner:
         studio.events.emit("generation_start", job.start_wire())
         studio.on_change(job)
         heartbeat = Heartbeat(lambda: self._say_progress(job), studio.clock)
+        self._say_progress(job, now)
         heartbeat.start()
         lock = durable.FileLock(studio.paths.locks / f"gen-{job.track_id}.lock")
         try:
@@ -371,9 +390,7 @@ class LaneRunner:
             take.remove()
             raise
 
-    async def _follow(
-        self, job: Job, message: Generate, take: _Take, heartbeat: Heartbeat
-    ) -> Done:
+    async def _follow(self, job: Job, message: Generate, take: _Take, heartbeat: Heartbeat) -> Done:
         """Reads the worker's frames up to its ending and returns a good one."""
         assert job.progress is not None
         clock = self._studio.clock
@@ -437,9 +454,7 @@ class LaneRunner:
 
         studio.turns.tell(append)
 
-    async def _keep(
-        self, job: Job, value: Mapping[str, Any], take: _Take, seconds: float
-    ) -> None:
+    async def _keep(self, job: Job, value: Mapping[str, Any], take: _Take, seconds: float) -> None:
         """Makes the file a track and says so."""
         studio = self._studio
         assert job.progress is not None
@@ -459,8 +474,8 @@ class LaneRunner:
         track = await studio.library.add(members, take.file, "generated")
         work = self._work(job)
         if self.lane is Lane.NEURAL:
-            self.loaded = [job.request.backend.type]
-        self._note_loading(job.request.backend.type, is_loading=False)
+            self.set_loaded(job.request.backend.type)
+            self.sounding = {name: members.get(name) for name in ("device", "dtype")}
         job.state = State.COMPLETE
         wire = track.to_wire()
         studio.events.emit(
@@ -478,8 +493,8 @@ class LaneRunner:
         studio.timings.learn(work, phases)
         studio.library.later(studio.timings.save)
         if studio.settings.value("history.enabled"):
-            members = records.history_members(wire, job.request.params)
-            studio.history.add("generated", studio.clock.timestamp(), members)
+            noted = records.history_members(wire, job.request.params)
+            studio.history.add("generated", studio.clock.timestamp(), noted)
         await studio.library.evict()
 
     def _hand_over(self, job: Job, track: Track, spool: Path) -> None:
@@ -552,10 +567,10 @@ class LaneRunner:
         is_loaded = job.request.backend.type in self.loaded or self.lane is Lane.LIGHT
         return job.work(str(self._studio.settings.value("model.device")), is_loaded=is_loaded)
 
-    def _say_progress(self, job: Job) -> None:
+    def _say_progress(self, job: Job, at: float | None = None) -> None:
         if job.progress is None or job.state is not State.GENERATING:
             return
-        wire = job.progress.to_wire(self._studio.clock.monotonic())
+        wire = job.progress.to_wire(self._studio.clock.monotonic() if at is None else at)
         if job.request.backend.type == "musicgen":
             wire["tokens_generated"] = wire["step"]
             wire["tokens_estimated"] = wire["total_steps"]
@@ -567,9 +582,7 @@ class LaneRunner:
             return False
         if job.progress.overdue_factor(now) < SLOW_FACTOR:
             return False
-        message = (
-            f"{job.progress.phase} takes over {SLOW_FACTOR:g} times as long as it did before"
-        )
+        message = f"{job.progress.phase} takes over {SLOW_FACTOR:g} times as long as it did before"
         job.warnings.append({"code": "SLOW_STAGE", "message": message})
         self._studio.events.emit(
             "daemon_error",

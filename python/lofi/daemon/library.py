@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -74,6 +74,10 @@ class Library:
                 added, removed = await self.on_disk(self.cache.rescan)
                 self._tell("external", added, removed)
 
+    @property
+    def is_open(self) -> bool:
+        return self._opened.is_set()
+
     async def opened(self) -> None:
         """Waits until the folder has been read."""
         await self._opened.wait()
@@ -135,11 +139,19 @@ class Library:
         self._tell("deleted", [], removal.track_ids)
         return removal
 
-    async def clear(self, *, keep_favorites: bool, created_before_sec: float | None) -> Removal:
-        """Deletes all, or the old ones."""
-        removal = await self.on_disk(
-            self.cache.clear, keep_favorites=keep_favorites, created_before_sec=created_before_sec
+    async def clear(
+        self,
+        *,
+        keep_favorites: bool,
+        created_before_sec: float | None,
+        before_delete: Callable[[list[str]], Awaitable[None]],
+    ) -> Removal:
+        """Deletes all, or the old ones; `before_delete` hears first which ones."""
+        chosen = self.cache.clearable(
+            keep_favorites=keep_favorites, created_before_sec=created_before_sec
         )
+        await before_delete(chosen)
+        removal = await self.on_disk(self.cache.clear, chosen)
         self._tell("cleared", [], removal.track_ids)
         return removal
 

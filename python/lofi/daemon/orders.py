@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lofi.daemon.inventory import Inventory
@@ -66,9 +67,7 @@ class Orders:
 
     # Asking.
 
-    def generate(
-        self, params: Mapping[str, Any], defaults: Mapping[str, Any], client: str
-    ) -> Any:
+    def generate(self, params: Mapping[str, Any], defaults: Mapping[str, Any], client: str) -> Any:
         """Answers `generate`: a `Reply`, or a coroutine of one when files must be read first.
 
         Raises:
@@ -86,14 +85,10 @@ class Orders:
         audio, adapters = await asyncio.to_thread(self._look_up, merged)
         return self._place(self._resolve(merged, given, audio, adapters), client)
 
-    def _look_up(
-        self, merged: Mapping[str, Any]
-    ) -> tuple[dict[str, Audio], dict[str, Adapter]]:
+    def _look_up(self, merged: Mapping[str, Any]) -> tuple[dict[str, Audio], dict[str, Adapter]]:
         return self._sources.audio(merged), self._sources.adapters(merged)
 
-    async def preview(
-        self, params: Mapping[str, Any], defaults: Mapping[str, Any]
-    ) -> Request:
+    async def preview(self, params: Mapping[str, Any], defaults: Mapping[str, Any]) -> Request:
         """Resolves a request without queueing it."""
         given = canonical_names(params)
         merged = {**self._studio.settings.table("defaults."), **defaults, **given}
@@ -167,9 +162,7 @@ class Orders:
         origin = str(request.delivery["origin"])
         return Reply(result, lambda: self._set_off(hits, new, origin, auto_play=auto_play))
 
-    def _set_off(
-        self, hits: list[Track], new: list[Job], origin: str, *, auto_play: bool
-    ) -> None:
+    def _set_off(self, hits: list[Track], new: list[Job], origin: str, *, auto_play: bool) -> None:
         """What the world hears once the client has its answer."""
         studio = self._studio
         for track in hits:
@@ -184,8 +177,7 @@ class Orders:
             )
             studio.events.emit("generation_complete", wire)
             if auto_play:
-                playable = track.playable()
-                studio.turns.tell(lambda playable=playable: studio.player.append(playable))
+                studio.turns.tell(partial(studio.player.append, track.playable()))
         if new:
             self._preempt(new[0])
             self.tell_queue()
@@ -216,9 +208,7 @@ class Orders:
 
     def _id_for(self, digest: str) -> str:
         track_id = self._studio.library.cache.id_for(digest)
-        taken = any(
-            job.track_id == track_id and job.digest != digest for job in self.unfinished()
-        )
+        taken = any(job.track_id == track_id and job.digest != digest for job in self.unfinished())
         return digest[:LONG_ID_DIGITS] if taken else track_id
 
     def _joined(self, job: Job) -> dict[str, Any]:
@@ -422,9 +412,7 @@ class Orders:
         return {
             "current": running[0] if running else None,
             "running": running,
-            "pending": [
-                job.pending_wire(self.position(job), self.eta_sec(job)) for job in jobs
-            ],
+            "pending": [job.pending_wire(self.position(job), self.eta_sec(job)) for job in jobs],
             "prefetch_pending": any(job.origin == "prefetch" for job in jobs),
             "max_pending": self._studio.settings.value("queue.max_pending"),
             "paused": self.queue.is_paused,
@@ -456,11 +444,7 @@ class Orders:
 
     def _with_digest(self, digest: str) -> Job | None:
         return next(
-            (
-                job
-                for job in self.unfinished()
-                if job.digest == digest and not job.cancel_reason
-            ),
+            (job for job in self.unfinished() if job.digest == digest and not job.cancel_reason),
             None,
         )
 

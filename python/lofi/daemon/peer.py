@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 BACKLOG_LIMIT_BYTES = 32 * 1024 * 1024
 """A client that reads nothing is let go before it costs more memory than this."""
+
+
+INTRODUCTION = "initialize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Peer:
         self._spawn = spawn
         self._reader = LineReader()
         self._is_gone = False
+        self._is_introducing = False
+        self._held: deque[Request | Notification] = deque()
         self.is_initialised = is_initialised
         self.has_spoken = False
         self.name = "client"
@@ -115,6 +121,10 @@ class Peer:
         self._is_gone = True
 
     def _serve(self, message: Request | Notification) -> None:
+        if self._is_introducing:
+            # What follows an introduction must find it done, however long it takes.
+            self._held.append(message)
+            return
         request_id = message.id if isinstance(message, Request) else None
         try:
             answer = self._handle(self, message.method, message.params, request_id)
@@ -122,6 +132,7 @@ class Peer:
             self._refuse(request_id, message.method, error)
             return
         if isinstance(answer, Coroutine):
+            self._is_introducing = message.method == INTRODUCTION
             self._spawn(self._finish(request_id, message.method, answer))
         else:
             self._answer(request_id, answer)
@@ -135,6 +146,10 @@ class Peer:
             self._refuse(request_id, method, error)
         else:
             self._answer(request_id, result)
+        if method == INTRODUCTION:
+            self._is_introducing = False
+            while self._held and not self._is_introducing:
+                self._serve(self._held.popleft())
 
     def _answer(self, request_id: int | str | None, answer: Any) -> None:
         reply = answer if isinstance(answer, Reply) else Reply(answer)

@@ -11,7 +11,6 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lofi.daemon.peer import Peer, Wire
 from lofi.errors import LofiError
@@ -281,5 +280,3 @@ def protocol_descriptors() -> tuple[int, int]:
     os.dup2(nothing, 0)
     os.close(nothing)
     return read_fd, write_fd
-
-

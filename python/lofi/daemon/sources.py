@@ -148,9 +148,7 @@ def _duration_sec(path: Path, param: str) -> float:
     try:
         info = soundfile.info(str(path))
     except (OSError, RuntimeError) as error:
-        raise InvalidSource(
-            f"{path} is no audio file that can be read", param=param
-        ) from error
+        raise InvalidSource(f"{path} is no audio file that can be read", param=param) from error
     return float(info.frames / info.samplerate) if info.samplerate else 0.0
 
 

@@ -107,9 +107,7 @@ class Timings:
                 for name, seconds in measured.items()
             }
             samples.remove(same[0])
-        samples.append(
-            {"steps": work.steps, "duration_sec": work.duration_sec, "phases": measured}
-        )
+        samples.append({"steps": work.steps, "duration_sec": work.duration_sec, "phases": measured})
         del samples[:-SAMPLES_KEPT]
 
     def save(self) -> None:

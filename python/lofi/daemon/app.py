@@ -1,0 +1,276 @@
+"""The daemon from start to end: owns every task, the transports' life and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Coroutine
+from typing import Any, Literal
+
+from lofi.daemon import options, residence
+from lofi.daemon.durable import FileLock
+from lofi.daemon.house import House, WorkerCommand
+from lofi.daemon.peer import Peer, Wire
+from lofi.daemon.server import SocketServer, StdioServer, protocol_descriptors
+from lofi.daemon.worker_process import worker_command as own_worker_command
+from lofi.errors import LofiError
+from lofi.paths import Paths
+from lofi.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Transport = Literal["stdio", "socket"]
+
+EXIT_INTERRUPTED = 130
+LONELY_LIMIT_SEC = 10.0
+"""How long a shared daemon waits for its first client to say something."""
+END_LIMIT_SEC = 0.9
+"""From the decision to leave to a hard exit."""
+JOBS_LIMIT_SEC = 0.35
+SOUND_LIMIT_SEC = 0.2
+DISK_LIMIT_SEC = 0.25
+FLUSH_LIMIT_SEC = 0.15
+POLL_SEC = 0.005
+
+
+def entry(argv: list[str]) -> int:
+    """Runs `lofi daemon` and ends the process: threads of native libraries must not hold it up."""
+    chosen = options.parse(argv)
+    options.start_logging(chosen)
+    try:
+        status = main(chosen.paths, chosen.settings, transport=chosen.transport)
+    except LofiError as error:
+        logger.error("%s %s", error.message, error.hint)
+        status = 1
+    logging.shutdown()
+    os._exit(status)
+
+
+def main(
+    paths: Paths,
+    settings: Settings,
+    *,
+    transport: Transport,
+    worker_command: WorkerCommand = own_worker_command,
+) -> int:
+    """Serves until there is a reason to leave; returns the exit status.
+
+    Raises:
+        SocketRefused, Busy: the shared daemon's place cannot be taken.
+    """
+    lock: FileLock | None = None
+    descriptors = None
+    if transport == "socket":
+        lock = residence.claim(paths.socket, paths.lock)
+        if lock is None:
+            logger.info("another daemon serves %s already", paths.socket)
+            return 0
+    else:
+        descriptors = protocol_descriptors()
+    # No asyncio.run: it would wait for threads that read files nobody wants any more.
+    loop = asyncio.new_event_loop()
+    app = App(paths, settings, worker_command, descriptors)
+    return loop.run_until_complete(app.run())
+
+
+class App:
+    """One daemon.
+
+    Args:
+        descriptors: where to read and write for a private daemon; None serves the socket.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        worker_command: WorkerCommand,
+        descriptors: tuple[int, int] | None,
+    ) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._descriptors = descriptors
+        self._group: asyncio.TaskGroup
+        self._peers: dict[Peer, Wire] = {}
+        self._has_been_used = False
+        self._status = 0
+        self._leaving = asyncio.Event()
+        self._answering = asyncio.Event()
+        self._job_changed = asyncio.Event()
+        self._server: SocketServer | StdioServer | None = None
+        self.house = House(
+            paths,
+            settings,
+            worker_command=worker_command,
+            spawn=self._spawn,
+            clients=lambda: len(self._peers),
+            shut_down=self._shut_down,
+            runtime_notes=self._runtime_notes,
+            on_job=self._job_changed.set,
+        )
+
+    async def run(self) -> int:
+        """Serves; returns the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            tasks = [group.create_task(service) for service in self.house.services()]
+            await self._open_doors()
+            await self._leaving.wait()
+            await self._end()
+            for task in tasks:
+                task.cancel()
+        return self._status
+
+    async def _open_doors(self) -> None:
+        if self._descriptors is None:
+            self._server = SocketServer(self._paths.socket, self._welcome, self._goodbye)
+            await self._server.start()
+            loop = asyncio.get_running_loop()
+            loop.call_later(LONELY_LIMIT_SEC, self._leave_if_unused)
+            logger.info("serving %s as process %d", self._paths.socket, os.getpid())
+        else:
+            self._server = StdioServer(
+                *self._descriptors, self._welcome, self._goodbye, self._goodbye
+            )
+            await self._server.start()
+
+    # Clients.
+
+    def _welcome(self, wire: Wire) -> Peer:
+        is_private = self._descriptors is not None
+        peer = Peer(wire, self.house.handlers, self._spawn, is_initialised=is_private)
+        self._peers[peer] = wire
+        self.house.events.add(peer)
+        return peer
+
+    def _goodbye(self, peer: Peer) -> None:
+        if self._peers.pop(peer, None) is None:
+            return
+        self.house.events.remove(peer)
+        self.house.queries.drop(peer)
+        self._has_been_used = self._has_been_used or peer.has_spoken
+        if self._descriptors is not None:
+            self.leave(0)
+        elif not self._peers and self._has_been_used:
+            linger_sec = float(self._settings.value("daemon.linger_sec"))
+            asyncio.get_running_loop().call_later(linger_sec, self._leave_if_alone)
+
+    def _leave_if_alone(self) -> None:
+        if not self._peers:
+            logger.info("the last client has gone")
+            self.leave(0)
+
+    def _leave_if_unused(self) -> None:
+        if not self._has_been_used and not any(peer.has_spoken for peer in self._peers):
+            logger.info("nobody came")
+            self.leave(0)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._group.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
+        """One failed errand must not end the daemon."""
+        try:
+            await work
+        except LofiError as error:
+            logger.warning("%s", error)
+        except Exception:
+            logger.exception("an errand failed")
+
+    # The way out.
+
+    def leave(self, status: int) -> None:
+        """Begins the end; the process is gone within a second."""
+        if self._leaving.is_set():
+            return
+        self._status = status
+        self._leaving.set()
+        watchdog = threading.Timer(END_LIMIT_SEC, self._force)
+        watchdog.daemon = True
+        watchdog.start()
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._leaving.is_set():
+            self._force()
+        self.leave(EXIT_INTERRUPTED if number == signal.SIGINT else 0)
+
+    async def _shut_down(self, mode: str) -> None:
+        if mode == "after_current" and not self._leaving.is_set():
+            self._keep_unfinished(with_running=False)
+            self.house.orders.drop_waiting("shutdown")
+            while any(lane.busy_job() for lane in self.house.lanes.values()):
+                self._job_changed.clear()
+                await self._job_changed.wait()
+        self.leave(0)
+        await self._answering.wait()
+
+    async def _end(self) -> None:
+        """The order matters: no new work, no jobs, no sound, no open files, the last answer."""
+        house = self.house
+        house.handlers.is_closed = True
+        if isinstance(self._server, SocketServer):
+            self._server.hide()
+        self._keep_unfinished(with_running=True)
+        house.orders.close()
+        await self._wait_for_lanes()
+        for lane in house.lanes.values():
+            lane.worker.kill()
+        with contextlib.suppress(TimeoutError, LofiError):
+            async with asyncio.timeout(SOUND_LIMIT_SEC):
+                await house.player.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISK_LIMIT_SEC):
+                await asyncio.to_thread(house.library.close)
+        house.events.close()
+        self._answering.set()
+        await asyncio.sleep(0)
+        await self._flush()
+
+    def _keep_unfinished(self, *, with_running: bool) -> None:
+        jobs = self.house.orders.unfinished() if with_running else self.house.orders.queue.pending()
+        requests = [
+            {**job.request.params, "seed": job.take.seed, "batch_size": 1}
+            for job in jobs
+            if job.origin == "user"
+        ]
+        self.house.session.keep(requests)
+
+    async def _wait_for_lanes(self) -> None:
+        lanes = self.house.lanes.values()
+        end = asyncio.get_running_loop().time() + JOBS_LIMIT_SEC
+        while not all(lane.is_idle for lane in lanes):
+            if asyncio.get_running_loop().time() > end:
+                # The job ends with its worker; its terminal notification still comes.
+                for lane in lanes:
+                    lane.worker.kill()
+                end += JOBS_LIMIT_SEC / 2
+            if asyncio.get_running_loop().time() > end:
+                return
+            await asyncio.sleep(POLL_SEC)
+
+    async def _flush(self) -> None:
+        end = asyncio.get_running_loop().time() + FLUSH_LIMIT_SEC
+        while any(wire.backlog_bytes() for wire in self._peers.values()):
+            if asyncio.get_running_loop().time() > end:
+                return
+            await asyncio.sleep(POLL_SEC)
+
+    def _force(self) -> None:
+        for lane in self.house.lanes.values():
+            pid = lane.worker.pid
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        os._exit(self._status)
+
+    def _runtime_notes(self) -> list[tuple[str, str]]:
+        if self._descriptors is not None:
+            return [("ok", "A private daemon on its editor's own pipes")]
+        return [("ok", f"Serving {self._paths.socket}, {len(self._peers)} clients")]

@@ -1,0 +1,264 @@
+"""What a person should know when something does not work, for `lofi doctor` and `:checkhealth`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import lofi
+from lofi import catalog
+from lofi.daemon.backends import Backends
+from lofi.daemon.inventory import Inventory
+from lofi.daemon.library import Library
+from lofi.daemon.playback import Player
+from lofi.errors import LofiError
+from lofi.parameters import FORMATS
+from lofi.paths import MODEL_VARIABLES, Paths
+from lofi.settings import Settings
+
+MEGABYTE = 1024 * 1024
+SPACE_WARN_MB = 1024
+PACKAGES = ("numpy", "soundfile", "soxr", "miniaudio", "msgpack")
+NEURAL_PACKAGES = ("torch", "transformers", "safetensors", "tokenizers")
+
+Item = dict[str, Any]
+
+
+class Doctor:
+    """Looks at everything and repairs nothing.
+
+    Args:
+        runtime_notes: returns what the daemon itself has to say: its socket, other daemons.
+    """
+
+    def __init__(
+        self,
+        *,
+        backends: Backends,
+        inventory: Inventory,
+        library: Library,
+        player: Player,
+        settings: Settings,
+        paths: Paths,
+        runtime_notes: Callable[[], list[tuple[str, str]]],
+    ) -> None:
+        self._backends = backends
+        self._inventory = inventory
+        self._library = library
+        self._player = player
+        self._settings = settings
+        self._paths = paths
+        self._runtime_notes = runtime_notes
+
+    async def examine(self, *, deep: bool) -> dict[str, Any]:
+        """Returns the result of `doctor`; `deep` reads every track and compares its checksum."""
+        sections: list[dict[str, Any]] = [
+            {"title": "Python and packages", "items": await asyncio.to_thread(self._python)},
+            {"title": "Devices", "items": self._devices()},
+            {"title": "Models", "items": self._models()},
+            {"title": "Audio output", "items": await self._audio()},
+            {"title": "Encoders", "items": await asyncio.to_thread(_encoders)},
+            {"title": "Cache", "items": await self._cache(deep=deep)},
+            {"title": "Settings", "items": self._settings_section()},
+            {"title": "Daemon", "items": self._daemon()},
+            {"title": "Time for 60 s of audio", "items": self._times()},
+        ]
+        levels = [item["level"] for section in sections for item in section["items"]]
+        return {"ok": "error" not in levels, "sections": sections}
+
+    def _python(self) -> list[Item]:
+        version = platform.python_version()
+        items = [_item("ok", "python", f"Python {version} at {sys.executable}")]
+        for package in PACKAGES:
+            found = _version(package)
+            if found is None:
+                items.append(
+                    _item(
+                        "error",
+                        f"package.{package}",
+                        f"{package} is not installed",
+                        f"{sys.executable} -m pip install {package}",
+                    )
+                )
+            else:
+                items.append(_item("ok", f"package.{package}", f"{package} {found}"))
+        missing = [name for name in NEURAL_PACKAGES if _version(name) is None]
+        if missing:
+            items.append(
+                _item(
+                    "info",
+                    "package.neural",
+                    f"Not installed: {', '.join(missing)}; the neural backends need them",
+                    ":Lofi setup python installs them, the embedded synthesiser works without.",
+                )
+            )
+        else:
+            found = ", ".join(f"{name} {_version(name)}" for name in NEURAL_PACKAGES)
+            items.append(_item("ok", "package.neural", found))
+        return items
+
+    def _devices(self) -> list[Item]:
+        devices = self._inventory.devices()
+        if devices is None:
+            return [
+                _item(
+                    "info", "device", "No device has been looked at yet; the first neural job does"
+                )
+            ]
+        return [
+            _item(
+                "ok",
+                f"device.{device.get('id')}",
+                f"{device.get('name')}: {device.get('memory_free_mb')} of "
+                f"{device.get('memory_total_mb')} MB free"
+                + (", bfloat16" if device.get("bf16") else ""),
+            )
+            for device in devices
+        ]
+
+    def _models(self) -> list[Item]:
+        items = []
+        any_ready = False
+        for backend in catalog.BACKENDS.values():
+            if backend.is_light:
+                continue
+            wire = self._backends.describe(backend)
+            name = f"{backend.name} {wire['variant']}"
+            size_mb = wire["bytes_on_disk"] // MEGABYTE
+            if wire["status"] in ("ready", "loading"):
+                any_ready = True
+                items.append(
+                    _item("ok", f"model.{backend.type}", f"{name}: {size_mb} MB, {wire['status']}")
+                )
+            elif wire["status"] == "not_installed":
+                items.append(_item("info", f"model.{backend.type}", f"{name}: not installed"))
+            else:
+                items.append(
+                    _item(
+                        "error",
+                        f"model.{backend.type}",
+                        f"{name}: {wire['error'] or wire['status']}",
+                        f"Replace the named file in {wire['path']}.",
+                    )
+                )
+        if not any_ready:
+            variable = MODEL_VARIABLES["ace_step_15"]
+            items.append(
+                _item(
+                    "info",
+                    "model.none",
+                    "No neural backend is installed; the embedded synthesiser plays",
+                    f"Put published weights into a folder and name it in {variable}.",
+                )
+            )
+        return items
+
+    async def _audio(self) -> list[Item]:
+        try:
+            found = await self._player.audio_devices()
+        except LofiError as error:
+            return [_item("warn", "audio", error.message, error.hint)]
+        if found.get("backend") == "null":
+            return [
+                _item(
+                    "warn",
+                    "audio.null",
+                    "Sound goes nowhere: audio.output is null, or no output was found",
+                    "Check the system's sound settings, then set audio.output to auto.",
+                )
+            ]
+        names = [str(device.get("name")) for device in found.get("available", ())]
+        if not names:
+            return [
+                _item("warn", "audio.none", "No audio output was found; playing runs to a clock")
+            ]
+        return [_item("ok", "audio", f"Playing on {found.get('current') or names[0]}")]
+
+    async def _cache(self, *, deep: bool) -> list[Item]:
+        cache = self._library.cache
+        items = [
+            _item(
+                "ok",
+                "cache",
+                f"{len(cache)} tracks, {cache.size_bytes() // MEGABYTE} MB in {cache.folder}; "
+                f"limit {self._settings.value('cache.max_mb')} MB",
+            )
+        ]
+        if not os.access(cache.folder, os.W_OK):
+            items.append(
+                _item(
+                    "error",
+                    "cache.writable",
+                    f"{cache.folder} cannot be written",
+                    "Check who owns it, or set cache.dir.",
+                )
+            )
+        else:
+            free_mb = shutil.disk_usage(cache.folder).free // MEGABYTE
+            level = "warn" if free_mb < SPACE_WARN_MB else "ok"
+            items.append(_item(level, "cache.space", f"{free_mb} MB free on its disk"))
+        if deep:
+            items += await self._verified()
+        return items
+
+    async def _verified(self) -> list[Item]:
+        damaged = []
+        for track in self._library.cache.tracks():
+            try:
+                await self._library.on_disk(self._library.cache.verify, track)
+            except LofiError as error:
+                damaged.append(_item("error", f"cache.{track.track_id}", error.message, error.hint))
+        return damaged or [_item("ok", "cache.checksums", "Every track is what was written")]
+
+    def _settings_section(self) -> list[Item]:
+        items = [
+            _item("warn", "settings", problem, "Correct it where it was set.")
+            for problem in self._settings.problems
+        ]
+        return items or [_item("ok", "settings", "Every setting is valid")]
+
+    def _daemon(self) -> list[Item]:
+        notes = [_item(level, "daemon", text) for level, text in self._runtime_notes()]
+        own = _item("ok", "daemon", f"lofi {lofi.__version__}, process {os.getpid()}")
+        network = _item("ok", "network", "Nothing is fetched unless a download is asked for")
+        return [own, *notes, network]
+
+    def _times(self) -> list[Item]:
+        items = []
+        for wire in self._backends.all():
+            seconds = wire["estimate"]["seconds_per_minute_of_audio"]
+            if seconds is not None:
+                items.append(_item("ok", f"time.{wire['type']}", f"{wire['name']}: {seconds} s"))
+        return items or [_item("info", "time", "Nothing was measured yet")]
+
+
+def _encoders() -> list[Item]:
+    import soundfile
+
+    known = {name.lower() for name in soundfile.available_formats()}
+    wanted = {"wav32": "wav"}
+    missing = [name for name in FORMATS if wanted.get(name, name) not in known]
+    if missing:
+        text = f"This build of libsndfile cannot write {', '.join(missing)}"
+        return [_item("warn", "encoders", text, "Update the soundfile package.")]
+    return [_item("ok", "encoders", ", ".join(FORMATS))]
+
+
+def _version(package: str) -> str | None:
+    if importlib.util.find_spec(package) is None:
+        return None
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown version"
+
+
+def _item(level: str, ident: str, message: str, *advice: str) -> Item:
+    return {"level": level, "id": ident, "message": message, "advice": list(advice)}

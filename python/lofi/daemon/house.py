@@ -1,0 +1,215 @@
+"""Builds the daemon's parts and wires them; runs nothing yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from lofi import catalog
+from lofi.daemon.backends import Backends
+from lofi.daemon.cache import Cache
+from lofi.daemon.clock import SystemClock
+from lofi.daemon.configuration import Configuration, failure
+from lofi.daemon.doctor import Doctor
+from lofi.daemon.estimates import Estimates
+from lofi.daemon.events import Events
+from lofi.daemon.handlers import Handlers
+from lofi.daemon.handlers.models import Models
+from lofi.daemon.handlers.playing import Playing
+from lofi.daemon.handlers.queueing import Queueing
+from lofi.daemon.handlers.system import System
+from lofi.daemon.handlers.tracks import Tracks
+from lofi.daemon.history import History
+from lofi.daemon.inventory import Inventory
+from lofi.daemon.jobs import Job
+from lofi.daemon.lane import LaneRunner, Studio
+from lofi.daemon.library import Library
+from lofi.daemon.orders import Orders
+from lofi.daemon.playback import Player
+from lofi.daemon.queries import Queries
+from lofi.daemon.queue import Lane, Queue
+from lofi.daemon.session import Session
+from lofi.daemon.sources import Sources
+from lofi.daemon.status import Status
+from lofi.daemon.timings import Timings
+from lofi.daemon.turns import Turns
+from lofi.daemon.worker_process import WorkerProcess, worker_environment
+from lofi.paths import Paths
+from lofi.settings import Settings
+
+WorkerCommand = Callable[[str], list[str]]
+Spawn = Callable[[Coroutine[Any, Any, Any]], None]
+
+
+class House:
+    """Every room of the daemon, joined.
+
+    Args:
+        worker_command: role to the argument list of its worker.
+        spawn: runs a coroutine in the app's task group.
+        clients: returns how many clients are connected.
+        shut_down: begins the end in a mode; returns when it is time to answer.
+        runtime_notes: what the transport has to say to `doctor`.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        *,
+        worker_command: WorkerCommand,
+        spawn: Spawn,
+        clients: Callable[[], int],
+        shut_down: Callable[[str], Awaitable[None]],
+        runtime_notes: Callable[[], list[tuple[str, str]]],
+        on_job: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._spawn = spawn
+        self._on_job = on_job
+        self.clock = SystemClock()
+        self.events = Events()
+        self.turns = Turns()
+        self.library = Library(
+            Cache(paths.tracks, paths.locks),
+            self.events,
+            settings,
+            lambda count: self.player.upcoming(count),
+        )
+        self.player = Player(
+            self.library, self.events.emit, self.clock, _sound_settings(settings), self._listened
+        )
+        self.history = History(paths.history_file, self.library.later)
+        self.session = Session(paths.session_file)
+        timings = Timings(paths.timings_file)
+        self.inventory = Inventory(paths, settings)
+        self.orders = Orders(self.inventory, Sources(self.library.cache, paths, settings))
+        studio = Studio(
+            queue=Queue[Job](),
+            events=self.events,
+            library=self.library,
+            player=self.player,
+            turns=self.turns,
+            settings=settings,
+            paths=paths,
+            timings=timings,
+            history=self.history,
+            clock=self.clock,
+            model_fields=self._model_fields,
+            on_change=self._job_changed,
+            on_backend=self._backend_changed,
+        )
+        environment = worker_environment(os.environ)
+        self.lanes = {
+            lane: LaneRunner(lane, WorkerProcess(lane, worker_command(lane), environment), studio)
+            for lane in Lane
+        }
+        self.orders.attach(studio, self.lanes)
+        self.backends = Backends(
+            self.inventory, timings, settings, paths, lambda lane: self.lanes[lane]
+        )
+        self.configuration = Configuration(
+            settings, self.events, self.player, self.turns, lambda: list(self.lanes.values())
+        )
+        self.queries = Queries(self.lanes, self.clock)
+        models = Models(
+            self.backends,
+            self.inventory,
+            self.lanes,
+            self.queries,
+            self.configuration.set,
+            lambda error: self.events.emit("daemon_error", failure(error)),
+            spawn,
+        )
+        self.status = Status(
+            player=self.player,
+            orders=self.orders,
+            library=self.library,
+            inventory=self.inventory,
+            backends=self.backends,
+            lanes=self.lanes,
+            settings=settings,
+            clock=self.clock,
+            clients=clients,
+            default_backend=models.default,
+        )
+        doctor = Doctor(
+            backends=self.backends,
+            inventory=self.inventory,
+            library=self.library,
+            player=self.player,
+            settings=settings,
+            paths=paths,
+            runtime_notes=runtime_notes,
+        )
+        system = System(
+            configuration=self.configuration,
+            status=self.status,
+            doctor=doctor,
+            backends=self.backends,
+            inventory=self.inventory,
+            library=self.library,
+            session=self.session,
+            settings=settings,
+            paths=paths,
+            method_names=lambda: self.handlers.names,
+            default_backend=models.default,
+            shut_down=shut_down,
+        )
+        self.handlers = Handlers(
+            system.table(),
+            Queueing(
+                self.orders,
+                self.queries,
+                Estimates(self.inventory, timings, settings),
+                self.library,
+            ).table(),
+            models.table(),
+            Tracks(
+                self.library, self.history, self.player, self.turns, self.queries, settings
+            ).table(),
+            Playing(self.player, self.turns, self.library).table(),
+        )
+
+    def services(self) -> list[Coroutine[Any, Any, None]]:
+        """Returns what runs as long as the daemon does."""
+        return [
+            self.library.run(),
+            self.turns.run(),
+            self.player.run(),
+            *(lane.run() for lane in self.lanes.values()),
+        ]
+
+    def _model_fields(self, job: Job) -> dict[str, Any]:
+        return self.inventory.model_fields(job.request.backend.type, job.request.variant)
+
+    def _job_changed(self, job: Job) -> None:
+        self.orders.changed(job)
+        self._on_job()
+
+    def _backend_changed(self, name: str) -> None:
+        backends = [catalog.BACKENDS[name]] if name else list(catalog.BACKENDS.values())
+        for backend in backends:
+            self.events.emit("backend_changed", self.backends.describe(backend))
+
+    def _listened(self, track_id: str) -> None:
+        self._spawn(self._note_listened(track_id))
+
+    async def _note_listened(self, track_id: str) -> None:
+        track = self.library.cache.get(track_id)
+        if track is None:
+            return
+        now = self.clock.timestamp()
+        if not track.is_read_only:
+            plays = int(track.get("plays") or 0) + 1
+            await self.library.update(track_id, {"plays": plays, "last_played_at": now})
+        if self._settings.value("history.enabled"):
+            names = ("prompt", "backend")
+            members = {name: track.get(name) for name in names}
+            self.history.add("played", now, {"track_id": track_id, "title": track.title, **members})
+
+
+def _sound_settings(settings: Settings) -> dict[str, Any]:
+    values = settings.snapshot()
+    return {key: values[key] for key in values if key.startswith(("playback.", "audio."))}
