@@ -70,6 +70,11 @@ class Sender:
         self._sent = 0
         self._position = 0
 
+    @property
+    def has_sent(self) -> bool:
+        """Whether somebody may have heard samples of an earlier decode."""
+        return self._sent > 0
+
     def begin(self) -> None:
         """A decode begins at its first sample."""
         self._position = -self._skipped

@@ -64,9 +64,9 @@ class Loaded:
     def load(self, job: Job, check: Check) -> Iterator[Event]:
         """Loads what is missing and merges the job's adapters into the transformer."""
         self.model = job.model
+        yield from self.policy.warnings
         missing = [name for name in _LOADERS if self._dtypes.get(name) != self._wanted(name)]
         if missing:
-            yield from self.policy.warnings
             yield Phase("loading", len(missing), self.policy.device, self.policy.dtype_name)
             if self.tokenizer is None:
                 self.tokenizer = weights.load_tokenizer(self.path)

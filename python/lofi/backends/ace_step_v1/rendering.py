@@ -17,6 +17,7 @@ from lofi.backends.ace_step_v1.diffusion import Diffusion, Task
 from lofi.backends.ace_step_v1.layout import Layout, Sender
 from lofi.backends.ace_step_v1.loading import CODEC, TEXT, TRANSFORMER, CodecParts, Loaded
 from lofi.backends.ace_step_v1.lyrics.tokens import VOCABULARY_FILE, lyric_ids
+from lofi.backends.ace_step_v1.needs import SMALLEST_TILE_FRAMES as SMALLEST
 from lofi.backends.ace_step_v1.noise import SeededNoise
 from lofi.backends.ace_step_v1.request import NEEDS_SOURCE, Request
 from lofi.backends.ace_step_v1.source import Source, read_source
@@ -43,8 +44,8 @@ class Rendering:
         tile = needs.TILE_FRAMES_GPU if is_gpu else needs.TILE_FRAMES
         if job.model.vae_tile_sec is not None:
             tile = frames_covering(job.model.vae_tile_sec)
-        tile = max(tile, needs.SMALLEST_TILE_FRAMES)
-        self._stages = Stages(loaded, job, tile, needs.SMALLEST_TILE_FRAMES, check)
+        tile = max(tile, SMALLEST)
+        self._stages = Stages(loaded, job, tile, SMALLEST, check)
         self._tile_frames = tile
         self._together = True
 
@@ -204,7 +205,7 @@ class Rendering:
                 together=together,
                 check=self._check,
             ).run()
-            evaluations = 0
+            evaluations = done = 0
             is_heun = request.scheduler == "heun" and request.task in (
                 "text2music", "retake", "audio2audio"
             )  # fmt: skip
@@ -215,18 +216,28 @@ class Rendering:
                     out.append(finite(stop.value))
                     break
                 evaluations += 1
-                done = evaluations // 2 if is_heun else evaluations
-                yield Step(min(done, total), total)
-            yield Step(total, total)
+                steps = evaluations // 2 if is_heun else evaluations
+                if done < steps < total:
+                    done = steps
+                    yield Step(done, total)
+            if total:
+                yield Step(total, total)
 
     def _decode(self, latents: Tensor, footing: Footing, sender: Sender) -> Iterator[Event]:
         tile = footing.tile_frames
         total = -(-latents.shape[-1] // tile)
+        # the last way before the CPU: windows bound the memory of the innermost stage too, at
+        # the price of seams that are faded instead of exact
+        in_windows = not sender.has_sent and tile < self._tile_frames and tile <= SMALLEST
         with self._loaded.residents.use(CODEC) as parts:
+            codec = _codec(parts)
             sender.begin()
-            for done, piece in enumerate(_codec(parts).decode(latents, tile, self._check), 1):
-                yield from sender.send(finite(piece))
-                yield Step(min(done, total), total)
+            if in_windows:
+                yield from sender.send(finite(codec.decode_windows(latents, self._check)))
+            else:
+                for done, piece in enumerate(codec.decode(latents, tile, self._check), 1):
+                    yield from sender.send(finite(piece))
+                    yield Step(min(done, total), total)
             yield from sender.fill()
 
 
