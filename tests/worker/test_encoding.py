@@ -125,12 +125,15 @@ def test_a_rate_the_encoder_does_not_know_is_refused(tmp_path: Path) -> None:
 
 
 LIMITED = """
-import resource, signal, sys
+import resource, shutil, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
-from lofi.errors import CacheWriteError
+from lofi.errors import LofiError
 from lofi.worker.encoding import Encoder
 
+if "full" in sys.argv:
+    shutil.disk_usage = lambda folder: SimpleNamespace(free=1000)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 sound = np.random.default_rng(0).normal(0, 0.1, (48000, 2)).astype(np.float32)
@@ -138,23 +141,28 @@ try:
     with Encoder(Path(sys.argv[1]), sys.argv[2], 48000, 2) as encoder:
         for _ in range(60):
             encoder.write(sound)
-except CacheWriteError as error:
-    sys.exit(7 if error.data["path"] == sys.argv[1] else 8)
+except LofiError as error:
+    assert error.data["path"] == sys.argv[1]
+    sys.stdout.write(error.code)
 """
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize(
+    ("name", "disk", "code"),
+    [(name, "free", "CACHE_WRITE_ERROR") for name in sorted(FORMATS)]
+    + [("wav", "full", "INSUFFICIENT_DISK")],
+)
 def test_a_file_that_cannot_grow_is_an_error_and_not_a_short_track(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, disk: str, code: str
 ) -> None:
     finished = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(tmp_path / "a"), name],
+        [sys.executable, "-c", LIMITED, str(tmp_path / "a"), name, disk],
         env={"PYTHONPATH": str(Path(lofi.__file__).parents[1])},
         capture_output=True,
         timeout=limit(30),
         check=False,
     )
-    assert finished.returncode == 7, finished.stderr.decode()
+    assert finished.stdout.decode() == code, finished.stderr.decode()
 
 
 def test_sha256_is_that_of_the_bytes_and_can_be_stopped(tmp_path: Path) -> None:

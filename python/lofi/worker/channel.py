@@ -73,17 +73,21 @@ class Channel:
     def take_message(self) -> Message | None:
         """Waits for the next message to work on; None when there will be no more.
 
-        Its job is the running one until the next call.
+        Its job is the running one until `end_job`.
         """
         with self._changed:
-            self._running = ""
-            self._cancelled.intersection_update(_job_id(message) for message in self._waiting)
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             if self._is_closed:
                 return None
             message = self._waiting.popleft()
             self._running = _job_id(message)
             return message
+
+    def end_job(self) -> None:
+        """Closes the running job: a cancel that comes now is too late. Before its last message."""
+        with self._changed:
+            self._cancelled.discard(self._running)
+            self._running = ""
 
     def is_cancelled(self) -> bool:
         """True when nobody wants the running job any more."""

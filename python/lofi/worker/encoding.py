@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lofi.errors import CacheWriteError, InsufficientDisk, LofiError, UnsupportedFormat
+from lofi.worker.id3 import id3_tag
 
 HASH_BLOCK_BYTES = 1024 * 1024
 FULL_BYTES = 4 * 1024 * 1024
@@ -89,10 +90,17 @@ class Encoder:
         if kind.major == "MP3":
             options = _mp3_options(bitrate_kbps)
         self._block_frames = sample_rate
+        self._tag = id3_tag(tags or {}) if kind.major == "MP3" else b""
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         try:
             self._file = soundfile.SoundFile(
-                path, "w", sample_rate, channels, kind.subtype, format=kind.major, **options
+                native_name(path),
+                "w",
+                sample_rate,
+                channels,
+                kind.subtype,
+                format=kind.major,
+                **options,
             )
         except soundfile.LibsndfileError as error:
             if path.is_file():  # never a device that someone named
@@ -101,7 +109,7 @@ class Encoder:
                 f"Cannot write {sample_rate} Hz as {format_name}: {error}", param="format"
             ) from error
         for name, text in (tags or {}).items():
-            if text:  # libsndfile refuses an empty one
+            if text and not self._tag:  # libsndfile refuses an empty one
                 setattr(self._file, name, text)
 
     def write(self, block: NDArray[np.float32]) -> None:
@@ -138,7 +146,14 @@ class Encoder:
     ) -> None:
         self._file.close()
         if error is None:
+            if self._tag:
+                _put_before(self._tag, self.path)
             sync(self.path)
+
+
+def native_name(path: Path) -> Path | bytes:
+    """Returns the name as libsndfile takes it: on POSIX any bytes are a name, also broken UTF-8."""
+    return os.fsencode(path) if os.name == "posix" else path
 
 
 def sync(path: Path) -> None:
@@ -159,6 +174,19 @@ def sha256(path: Path, check: Any = None) -> str:
             if check is not None:
                 check()
     return digest.hexdigest()
+
+
+def _put_before(head: bytes, path: Path) -> None:
+    """Writes `head` in front of a file, from its end on, so that nothing is held twice."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for start in range(size - size % HASH_BLOCK_BYTES, -1, -HASH_BLOCK_BYTES):
+            file.seek(start)
+            block = file.read(min(HASH_BLOCK_BYTES, size - start))
+            file.seek(start + len(head))
+            file.write(block)
+        file.seek(0)
+        file.write(head)
 
 
 def _mp3_options(bitrate_kbps: int) -> dict[str, Any]:

@@ -178,6 +178,7 @@ class Residents:
         self.device = device
         self._residency = residency
         self._modules: dict[str, nn.Module] = {}
+        self._sizes: dict[str, int] = {}
         self._homes: dict[str, Mapping[str, torch.Tensor]] = {}
 
     @property
@@ -194,21 +195,22 @@ class Residents:
         """Takes a module in, wherever its weights are; a former one of that name leaves."""
         self.drop(name)
         self._modules[name] = module
+        self._sizes[name] = module_bytes(module)
 
     def drop(self, name: str) -> None:
         """Lets go of a module."""
-        self._modules.pop(name, None)
-        self._homes.pop(name, None)
+        for kept in (self._modules, self._sizes, self._homes):
+            kept.pop(name, None)
 
     def clear(self) -> None:
         """Lets go of every module and gives the memory back."""
-        self._modules.clear()
-        self._homes.clear()
+        for kept in (self._modules, self._sizes, self._homes):
+            kept.clear()
         trim()
 
     def sizes(self) -> dict[str, int]:
-        """Returns the measured bytes of each module."""
-        return {name: module_bytes(module) for name, module in self._modules.items()}
+        """Returns the bytes of each module, measured when it came."""
+        return dict(self._sizes)
 
     def settle(self, residency: Residency) -> None:
         """Changes the policy; what has to leave the device leaves it now."""
@@ -239,7 +241,7 @@ class Residents:
                 self._leave(name)
 
     def _is_small(self, name: str) -> bool:
-        return module_bytes(self._modules[name]) <= SMALL_BYTES
+        return self._sizes[name] <= SMALL_BYTES
 
     def _enter(self, name: str) -> None:
         module = self._modules[name]
@@ -372,7 +374,11 @@ def _assign(module: nn.Module, key: str, tensor: torch.Tensor) -> None:
     if name in owner._parameters:
         parameter = owner._parameters[name]
         assert parameter is not None
-        parameter.data = tensor
+        try:
+            parameter.data = tensor  # the parameter itself stays, and what is tied to it
+        except RuntimeError:
+            # Some devices' tensors are of another kind; `Module.to` replaces it there, too.
+            owner._parameters[name] = nn.Parameter(tensor, requires_grad=False)
     else:
         owner._buffers[name] = tensor
 

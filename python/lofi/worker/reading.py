@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lofi.errors import InvalidSource
+from lofi.worker.encoding import native_name
 
 MIN_SEC = 0.5
 MAX_SEC = 600.0
@@ -58,7 +59,7 @@ class SoundFile:
         import soundfile
 
         try:
-            with soundfile.SoundFile(self.path) as file:
+            with soundfile.SoundFile(native_name(self.path)) as file:
                 while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
                     yield block
         except (OSError, RuntimeError) as error:
@@ -150,7 +151,7 @@ def _open_native(path: Path) -> SoundFile | None:
     import soundfile
 
     try:
-        facts: Any = soundfile.info(path)
+        facts: Any = soundfile.info(native_name(path))
     except (OSError, RuntimeError):
         return None
     return SoundFile(path, facts.samplerate, facts.channels, facts.frames, facts.format.lower())

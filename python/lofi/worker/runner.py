@@ -42,12 +42,14 @@ class Runner:
         """Does what `message` asks and sends its one ending. A job may fail, this may not."""
         if not isinstance(message, (Generate, Operate, Load, Unload)):
             logger.warning("a %s message is not for a worker", message.kind)
+            self._channel.end_job()
             return
         with Pulse(self._channel, message.job_id) as pulse:
             ending = self._ending(message, pulse.check)
-        # The failure's traceback is gone by now, and with it the tensors of its frames.
-        trim()
+        self._channel.end_job()
         self._channel.send(ending)
+        # A failure's traceback is gone by now, and with it the tensors of its frames.
+        trim()
 
     def _ending(self, message: Generate | Operate | Load | Unload, check: Check) -> Message:
         job_id = message.job_id

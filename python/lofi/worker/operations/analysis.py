@@ -27,9 +27,9 @@ LISTENED_SEC = 240.0
 CLEAR_TEMPO = 3.0
 """Strength from which a tempo stands out of its neighbours."""
 SURE_TEMPO = 9.0
-KEY_CORRELATION = 0.3
-TONAL_SPREAD = 0.04
-"""Between the largest and the smallest share of a pitch class; noise has next to none."""
+KEY_CORRELATION = 0.4
+TONAL_SPREAD = 0.08
+"""Between the largest and the smallest share of a pitch class; noise has 0.05."""
 BEATS_PER_BAR = 4
 ONSET_EDGE = 0.75
 """A sound that enters the last quarter of an onset window already makes the curve rise."""
