@@ -1,0 +1,54 @@
+"""The daemon's roles with the band's workers: `python -m tests.daemon.serve ROLE [OPTION…]`.
+
+Roles: `stdio`, `socket`, `relay`, `worker light|neural`, and `broken` (a worker that cannot start).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+
+def serve(transport: str, arguments: list[str]) -> int:
+    from lofi.daemon import app, options
+    from lofi.errors import LofiError
+
+    wanted = ["--socket", *arguments] if transport == "socket" else arguments
+    chosen = options.parse(wanted)
+    options.start_logging(chosen)
+    role = "broken" if os.environ.get("BAND_IS_BROKEN") else "worker"
+
+    def worker_command(lane: str) -> list[str]:
+        return [sys.executable, "-m", "tests.daemon.serve", role, lane]
+
+    try:
+        status = app.main(
+            chosen.paths, chosen.settings, transport=chosen.transport, worker_command=worker_command
+        )
+    except LofiError as error:
+        logging.getLogger("lofi").error("%s", error)
+        status = 1
+    os._exit(status)
+
+
+def main(argv: list[str]) -> int:
+    role, *rest = argv
+    if role == "relay":
+        from lofi.daemon import relay
+
+        return relay.main([sys.executable, "-m", "tests.daemon.serve", "socket"])
+    if role == "worker":
+        from lofi.worker import loop
+
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+        name = "procedural" if rest[0] == "light" else "musicgen"
+        return loop.main(rest[0], packages={name: "tests.daemon.band"})  # type: ignore[arg-type]
+    if role == "broken":
+        sys.stderr.write("no module named torch\n")
+        return 1
+    return serve(role, rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
