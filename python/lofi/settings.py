@@ -147,6 +147,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("model.vram_wait_sec", "num", 30, 0),
         Setting("model.oom_fallback", "str", "cpu", choices=("none", "cpu")),
         Setting("model.fallback", "str", "procedural", choices=("procedural", "none")),
+        Setting("model.auto_download", "str", "ask", choices=("ask", "never", "always")),
         Setting("model.vae_tile_sec", "num", None, 0.1, nullable=True),
         Setting("model.weights_path", "path", None, nullable=True, effect=RESTART),
         Setting("queue.max_pending", "int", 10, 1, 200),
@@ -326,6 +327,8 @@ class Settings:
 
     def _read_environment(self, environment: Mapping[str, str]) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        if environment.get("LOFI_OFFLINE") == "1":
+            values["model.auto_download"] = "never"
         for name, key in _ENVIRONMENT.items():
             text = environment.get(name)
             if text:

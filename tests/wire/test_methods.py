@@ -61,9 +61,22 @@ def test_every_method_can_be_read_without_optional_parameters() -> None:
         "backend_select": {"backend": "a"},
         "cache_export": {"track_id": "a", "path": "/a"},
         "cache_import": {"path": "/a"},
+        "download_backend": {"backend": "a"},
+        "backend_verify": {"backend": "a"},
+        "backend_remove": {"backend": "a", "confirm": True},
+        "lm_inspire": {"query": "a"},
+        "lm_format": {"prompt": "a"},
         **{
             name: {"track_id": "a"}
-            for name in ("cache_get", "cache_favorite", "cache_update", "cache_recipe", "waveform")
+            for name in (
+                "cache_get",
+                "cache_favorite",
+                "cache_update",
+                "cache_recipe",
+                "waveform",
+                "lyrics_timing",
+                "score",
+            )
         },
     }
     for method in methods.METHODS:

@@ -98,13 +98,21 @@ def run(options: argparse.Namespace) -> int:
     client = Client.private() if options.private else Client.shared(paths)
     with client:
         client.initialize("cli", config)
-        tracks = _Tracks(client, options)
+        tracks = _Tracks(client, options.output, quiet=options.quiet, prints=not options.guide)
         tracks.render(params)
         if options.play:
             tracks.listen()
     if options.guide:
         _guide(tracks.finished)
     return 0
+
+
+def render(options: argparse.Namespace, params: dict[str, Any], output: Path) -> None:
+    """Renders one request of another command into a file."""
+    with Client.shared(Paths.from_environment(dict(options.environment))) as client:
+        client.initialize("cli")
+        tracks = _Tracks(client, output, quiet=options.quiet)
+        tracks.render({**params, "origin": "cli", "auto_play": False})
 
 
 def request(options: argparse.Namespace) -> dict[str, Any]:
@@ -172,10 +180,13 @@ def _lora(text: str) -> dict[str, Any]:
 class _Tracks:
     """Follows the takes of one request to their ends."""
 
-    def __init__(self, client: Client, options: argparse.Namespace) -> None:
+    def __init__(
+        self, client: Client, output: Path | None, *, quiet: bool, prints: bool = True
+    ) -> None:
         self._client = client
-        self._options = options
-        self._progress = screen.Progress(quiet=options.quiet)
+        self._output = output
+        self._prints = prints
+        self._progress = screen.Progress(quiet=quiet)
         self.finished: list[dict[str, Any]] = []
 
     def render(self, params: dict[str, Any]) -> None:
@@ -215,8 +226,8 @@ class _Tracks:
 
     def _finish(self, track: dict[str, Any], index: int, total: int) -> None:
         path = track["path"]
-        if self._options.output is not None:
-            path = self._export(track["track_id"], index, total)
+        if self._output is not None:
+            path = self._export(self._output.absolute(), track["track_id"], index, total)
         line = {
             "path": path,
             "duration_s": track["duration_sec"],
@@ -229,11 +240,10 @@ class _Tracks:
             "generation_time_s": track["generation_time_sec"],
         }
         self.finished.append({**line, "title": track.get("title")})
-        if not self._options.guide:
+        if self._prints:
             screen.result(line)
 
-    def _export(self, track_id: str, index: int, total: int) -> str:
-        output: Path = self._options.output.absolute()
+    def _export(self, output: Path, track_id: str, index: int, total: int) -> str:
         if total > 1:
             output = output.with_stem(f"{output.stem}-{index + 1}")
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ class Progress:
         """Draws the state of one job."""
         if self._quiet:
             return
-        eta = f" {clock(eta_sec)} left" if eta_sec else ""
+        eta = f" {clock(eta_sec)} left" if eta_sec and eta_sec >= 1 else ""
         if self._on_terminal:
             done = BAR_CELLS * percent // 100
             bar = "█" * done + "░" * (BAR_CELLS - done)

@@ -219,6 +219,7 @@ class App:
             self._server.hide()
         self._keep_unfinished(with_running=True)
         house.orders.close()
+        house.downloads.close()
         await self._wait_for_lanes()
         for lane in house.lanes.values():
             lane.worker.kill()

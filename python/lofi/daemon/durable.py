@@ -58,9 +58,18 @@ def write_json(path: Path, value: Mapping[str, Any], unfinished_folder: Path | N
     Raises:
         CacheWriteError: the disk refused.
     """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
+    write_text(path, text, unfinished_folder)
+
+
+def write_text(path: Path, text: str, unfinished_folder: Path | None = None) -> None:
+    """Replaces the file at `path` by `text`, atomically.
+
+    Raises:
+        CacheWriteError: the disk refused.
+    """
     folder = unfinished_folder or path.parent
     temporary = unfinished_name(folder, path.stem, ".tmp")
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:

@@ -12,10 +12,13 @@ from lofi.daemon.cache import Cache
 from lofi.daemon.clock import SystemClock
 from lofi.daemon.configuration import Configuration, failure
 from lofi.daemon.doctor import Doctor
+from lofi.daemon.downloads import Downloads
 from lofi.daemon.estimates import Estimates
 from lofi.daemon.events import Events
 from lofi.daemon.handlers import Handlers
+from lofi.daemon.handlers.downloading import Downloading
 from lofi.daemon.handlers.models import Models
+from lofi.daemon.handlers.planning import Planning
 from lofi.daemon.handlers.playing import Playing
 from lofi.daemon.handlers.queueing import Queueing
 from lofi.daemon.handlers.system import System
@@ -84,7 +87,8 @@ class House:
         self.session = Session(paths.session_file)
         timings = Timings(paths.timings_file)
         self.inventory = Inventory(paths, settings)
-        self.orders = Orders(self.inventory, Sources(self.library.cache, paths, settings))
+        sources = Sources(self.library.cache, paths, settings)
+        self.orders = Orders(self.inventory, sources)
         studio = Studio(
             queue=Queue[Job](),
             events=self.events,
@@ -113,6 +117,14 @@ class House:
             settings, self.events, self.player, self.turns, lambda: list(self.lanes.values())
         )
         self.queries = Queries(self.lanes, self.clock)
+        self.downloads = Downloads(
+            paths,
+            settings,
+            self.inventory,
+            self.events,
+            spawn,
+            lambda backend: self._backend_changed(backend.type),
+        )
         models = Models(
             self.backends,
             self.inventory,
@@ -170,6 +182,8 @@ class House:
                 self.library, self.history, self.player, self.turns, self.queries, settings
             ).table(),
             Playing(self.player, self.turns, self.library).table(),
+            Planning(self.inventory, self.library, self.orders, self.queries, sources).table(),
+            Downloading(self.downloads, self.inventory, self.lanes).table(),
         )
 
     def services(self) -> list[Coroutine[Any, Any, None]]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from lofi.errors import MethodNotFound
-from lofi.wire.params import ABSOLUTE, Range, read
+from lofi.parameters import SEED_LIMIT
+from lofi.wire.params import ABSOLUTE, Length, Range, read
 
 Id = str | int
 
@@ -258,6 +259,45 @@ class Waveform:
     columns: Annotated[int, Range(8, 512)] = 40
 
 
+@dataclass(frozen=True, slots=True)
+class LmInspire:
+    query: Annotated[str, Length(1, 1000)]
+    instrumental: bool | None = None
+    vocal_language: str | None = None
+    seed: Annotated[int, Range(-1, SEED_LIMIT)] | None = None
+    temperature: Annotated[float, Range(0, 2)] | None = None
+    top_k: Annotated[int, Range(0, 1000)] | None = None
+    top_p: Annotated[float, Range(0, 1)] | None = None
+    lm_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LmFormat:
+    prompt: Annotated[str, Length(1, 1000)]
+    lyrics: Annotated[str, Length(0, 4096)] | None = None
+    bpm: Annotated[int, Range(30, 300)] | None = None
+    duration_sec: Annotated[float, Range(1, 600)] | None = None
+    keyscale: str | None = None
+    timesignature: str | int | None = None
+    vocal_language: str | None = None
+    seed: Annotated[int, Range(-1, SEED_LIMIT)] | None = None
+    temperature: Annotated[float, Range(0, 2)] | None = None
+    top_k: Annotated[int, Range(0, 1000)] | None = None
+    top_p: Annotated[float, Range(0, 1)] | None = None
+    lm_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LmUnderstand:
+    source: str | dict[str, Any] | None = None
+    audio_codes: str | list[int] | None = None
+    seed: Annotated[int, Range(-1, SEED_LIMIT)] | None = None
+    temperature: Annotated[float, Range(0, 2)] = 0.3
+    top_k: Annotated[int, Range(0, 1000)] | None = None
+    top_p: Annotated[float, Range(0, 1)] | None = None
+    lm_model: str | None = None
+
+
 METHODS: dict[str, type[Any]] = {
     "initialize": Initialize,
     "ping": Nothing,
@@ -310,11 +350,23 @@ METHODS: dict[str, type[Any]] = {
     "analyze": Analyze,
     "waveform": Waveform,
     "presets_list": Nothing,
+    "download_backend": DownloadBackend,
+    "download_cancel": DownloadCancel,
+    "download_status": Nothing,
+    "backend_verify": BackendVerify,
+    "backend_remove": BackendRemove,
+    "lm_inspire": LmInspire,
+    "lm_format": LmFormat,
+    "lm_understand": LmUnderstand,
+    "lm_codes": Anything,
+    "lyrics_timing": TrackNamed,
+    "score": TrackNamed,
 }
 
 LONG = frozenset(
     {"generate", "estimate", "doctor", "analyze", "waveform", "cache_export", "cache_import",
-     "cache_gc"}
+     "cache_gc", "backend_verify", "lm_inspire", "lm_format", "lm_understand", "lm_codes",
+     "lyrics_timing", "score"}
 )  # fmt: skip
 """Methods that answer when their work is done; every other one answers at once."""
 
@@ -337,6 +389,10 @@ NOTIFICATIONS = (
     "operation_progress",
     "config_changed",
     "daemon_error",
+    "download_progress",
+    "download_complete",
+    "download_error",
+    "download_cancelled",
 )
 
 

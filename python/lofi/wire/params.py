@@ -30,6 +30,14 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """How many characters a text may have."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Absolute:
     """A path must be absolute: the daemon has no directory of the client's."""
 
@@ -125,6 +133,8 @@ def _fits(option: Any, value: Any) -> tuple[bool, Any]:
 def _keeps(bound: Any, value: Any) -> bool:
     if isinstance(bound, Range):
         return value is None or bound.low <= value <= bound.high
+    if isinstance(bound, Length):
+        return value is None or bound.low <= len(value) <= bound.high
     if isinstance(bound, Absolute):
         return value is None or Path(value).is_absolute()
     return True
@@ -143,6 +153,8 @@ def _describe(option: Any, bounds: tuple[Any, ...]) -> str:
     for bound in bounds:
         if isinstance(bound, Range) and option in (int, float):
             said += bound.describe()
+        elif isinstance(bound, Length):
+            said = f"text of {bound.low} to {bound.high} characters"
         elif isinstance(bound, Absolute):
             said = "an absolute path"
     return said

@@ -1,0 +1,166 @@
+"""`lofi plan`, `request`, `exchange`: ideas to plans, and plans of other tools to tracks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lofi import exchange, parameters, request
+from lofi.client import Client
+from lofi.commands import generate, screen
+from lofi.errors import InvalidParams, InvalidSource
+from lofi.paths import Paths
+
+PLAN_LIMIT_SEC = 3600.0
+_PLAN_NAMES = ("prompt", "lyrics", "bpm", "duration_sec", "keyscale", "timesignature",
+               "vocal_language", "audio_codes")  # fmt: skip
+
+
+def add(commands: Any) -> None:
+    """Adds the commands to the parser."""
+    plan = commands.add_parser("plan", help="let the planner think (needs ACE-Step 1.5)")
+    actions = plan.add_subparsers(dest="action", required=True, metavar="ACTION")
+    inspire = actions.add_parser("inspire", help="an idea to prompt, lyrics and metadata")
+    inspire.add_argument("query", metavar="IDEA")
+    inspire.add_argument("--instrumental", action="store_true", default=None)
+    rewrite = actions.add_parser("format", help="a prompt and lyrics, tidied")
+    rewrite.add_argument("prompt", metavar="PROMPT")
+    rewrite.add_argument("-l", "--lyrics", metavar="TEXT")
+    understand = actions.add_parser("understand", help="what a piece of audio is")
+    understand.add_argument("source", metavar="TRACK|FILE")
+    codes = actions.add_parser("codes", help="a whole plan, codes included, not rendered")
+    codes.add_argument("prompt", metavar="PROMPT")
+    codes.add_argument("-l", "--lyrics", metavar="TEXT")
+    codes.add_argument("-d", "--duration", type=float, metavar="SEC", dest="duration_sec")
+    for parser in (inspire, rewrite, understand, codes):
+        parser.add_argument("-s", "--seed", type=int)
+        parser.add_argument("--lm-model", metavar="SIZE")
+        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="request JSON")
+        parser.add_argument("--output-dir", type=Path, metavar="DIR", help="exchange directory")
+        parser.set_defaults(run=run_plan, parser=parser)
+    for parser in (rewrite, codes):
+        parser.add_argument("--bpm", type=int)
+        parser.add_argument("--keyscale", metavar="KEY")
+        parser.add_argument("--timesignature", metavar="BEATS")
+        parser.add_argument("--language", metavar="CODE", dest="vocal_language")
+    render = commands.add_parser("request", help="render request JSON of other 1.5 tools")
+    render.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    render.add_argument("-o", "--output", type=Path, metavar="PATTERN", help="default: beside FILE")
+    render.add_argument("--strict", action="store_true", help="unknown members are errors")
+    render.set_defaults(run=run_request)
+    folder = commands.add_parser("exchange", help="render an exchange directory")
+    folder.add_argument("folder", type=Path, metavar="DIR")
+    folder.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    folder.add_argument("--variant", metavar="NAME")
+    folder.add_argument("-s", "--seed", type=int)
+    folder.set_defaults(run=run_exchange)
+
+
+_METHODS = {
+    "inspire": ("lm_inspire", ("query", "instrumental", "seed", "lm_model")),
+    "format": (
+        "lm_format",
+        ("prompt", "lyrics", "bpm", "keyscale", "timesignature", "vocal_language", "seed",
+         "lm_model"),
+    ),
+    "understand": ("lm_understand", ("source", "seed", "lm_model")),
+    "codes": (
+        "lm_codes",
+        ("prompt", "lyrics", "duration_sec", "bpm", "keyscale", "timesignature", "vocal_language",
+         "seed", "lm_model"),
+    ),
+}  # fmt: skip
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Prints the plan as JSON, and writes it where it was asked to."""
+    method, names = _METHODS[options.action]
+    params = {name: getattr(options, name, None) for name in names}
+    params = {name: value for name, value in params.items() if value is not None}
+    if options.action == "understand" and Path(options.source).exists():
+        params["source"] = {"path": str(Path(options.source).absolute())}
+    with Client.shared(Paths.from_environment(dict(options.environment))) as client:
+        client.initialize("cli")
+        answer = dict(client.call(method, params, limit_sec=PLAN_LIMIT_SEC))
+    plan = {**answer, **answer.get("metas", {})}
+    if options.output is not None:
+        _write_request(options.output, plan)
+    if options.output_dir is not None:
+        _write_exchange(options.output_dir, plan)
+    screen.result(answer)
+    return 0
+
+
+def _write_request(path: Path, plan: dict[str, Any]) -> None:
+    seed = int(plan["seed"])
+    filled = request.with_plan(dict(request.DEFAULTS), plan, 0, (seed, seed))
+    numbered = request.numbered(path, 0)
+    numbered.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(request.write_request(filled), ensure_ascii=False, indent=1)
+    numbered.write_text(text + "\n", encoding="utf-8")
+    screen.say(f"lofi: wrote {numbered}")
+
+
+def _write_exchange(folder: Path, plan: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    unknown = exchange.UNKNOWN
+    exchange.write_exchange(
+        folder,
+        exchange.Exchange(
+            caption=plan["prompt"],
+            lyrics=plan.get("lyrics") or exchange.INSTRUMENTAL,
+            bpm=str(plan.get("bpm") or unknown),
+            keyscale=plan.get("keyscale") or unknown,
+            timesig=plan.get("timesignature") or unknown,
+            language=plan.get("vocal_language") or "unknown",
+            duration_sec=float(plan.get("duration_sec") or exchange.DEFAULT_SEC),
+            codes=tuple(plan.get("audio_codes") or ()),
+        ),
+    )
+    screen.say(f"lofi: wrote {folder}")
+
+
+def run_request(options: argparse.Namespace) -> int:
+    """Renders each request of each file; the files stay as they are."""
+    for path in options.files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InvalidSource(f"{path}: {error.strerror}") from error
+        for index, (params, warnings, suffix) in enumerate(_requests(text, strict=options.strict)):
+            for warning in warnings:
+                screen.say(f"lofi: {warning}")
+            output = (options.output or path).with_suffix(f".{suffix}")
+            generate.render(options, params, request.numbered(output, index))
+    return 0
+
+
+def _requests(text: str, *, strict: bool) -> Iterator[tuple[dict[str, Any], list[str], str]]:
+    for song in request.read_requests(text, strict=strict):
+        params, warnings = request.params(song)
+        suffix = {"wav32": "wav"}.get(params["format"], params["format"])
+        yield params, warnings, suffix
+
+
+def run_exchange(options: argparse.Namespace) -> int:
+    """Renders the directory's plan as it is."""
+    plan = exchange.read_exchange(options.folder)
+    for warning in plan.warnings():
+        screen.say(f"lofi: {warning}")
+    params = plan.params()
+    if options.variant:
+        params["variant"] = options.variant
+    params["seed"] = secrets.randbelow(parameters.SEED_LIMIT + 1)
+    if options.seed is not None:
+        params["seed"] = options.seed
+    if options.output.suffix.lower() not in generate.EXTENSIONS:
+        raise InvalidParams(
+            f"{options.output.name} has no extension of a known format",
+            hint="Use " + ", ".join(generate.EXTENSIONS) + ".",
+        )
+    generate.render(options, params, options.output)
+    return 0

@@ -1,0 +1,62 @@
+"""The methods that bring models onto the machine, look after them, and take them away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from lofi import catalog
+from lofi.daemon.downloads import Downloads
+from lofi.daemon.handlers import Call, Method
+from lofi.daemon.inventory import Inventory
+from lofi.daemon.lane import LaneRunner
+from lofi.daemon.queue import Lane
+from lofi.errors import Busy, InvalidParams
+
+
+class Downloading:
+    """The methods about downloads."""
+
+    def __init__(
+        self, downloads: Downloads, inventory: Inventory, lanes: dict[Lane, LaneRunner]
+    ) -> None:
+        self._downloads = downloads
+        self._inventory = inventory
+        self._lanes = lanes
+
+    def table(self) -> dict[str, Method]:
+        return {
+            "download_backend": lambda call: self._downloads.start(call.params),
+            "download_cancel": lambda call: self._downloads.cancel(call.params),
+            "download_status": lambda call: self._downloads.status(),
+            "backend_verify": self.verify,
+            "backend_remove": self.remove,
+        }
+
+    async def verify(self, call: Call) -> dict[str, Any]:
+        backend, variant = self._named(call)
+        rows = await asyncio.to_thread(
+            self._downloads.verify, backend, variant, deep=call.params.deep
+        )
+        return {"ok": not any("error" in row for row in rows), "files": rows}
+
+    async def remove(self, call: Call) -> dict[str, Any]:
+        if not call.params.confirm:
+            raise InvalidParams("confirm must be true to delete a model", param="confirm")
+        backend, variant = self._named(call)
+        if self._downloads.is_downloading(backend):
+            raise Busy(f"{backend.name} is being downloaded", hint="Cancel the download first.")
+        job = self._lanes[Lane.NEURAL].busy_job()
+        if job is not None and job.request.backend.type == backend.type:
+            raise Busy(f"{backend.name} is making a track", hint="Cancel it, or wait for its end.")
+        await self._lanes[Lane.NEURAL].unload(backend.type)
+        freed = await asyncio.to_thread(self._downloads.remove, backend, variant)
+        return {"freed_bytes": freed}
+
+    def _named(self, call: Call) -> tuple[catalog.Backend, catalog.Variant]:
+        backend = catalog.backend_named(call.params.backend)
+        if backend.is_light:
+            raise InvalidParams(f"{backend.name} has no files", param="backend")
+        return backend, backend.variant(
+            call.params.variant or self._inventory.default_variant(backend)
+        )
