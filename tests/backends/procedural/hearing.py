@@ -84,11 +84,17 @@ BAND_BOUNDS = ((-28, -4.5), (-16, -1.5), (-9, -0.4), (-26, -5), (-46, -17), (-72
 
 def findings(track: Track) -> list[Finding]:
     """Returns every check that looks at one track alone."""
-    found = _level(track) + _tempo(track) + _key(track) + _colour(track) + _faults(track)
-    return found + _bars(track)
+    found = (
+        level_findings(track)
+        + tempo_findings(track)
+        + key_findings(track)
+        + colour_findings(track)
+        + faults_findings(track)
+    )
+    return found + bars_findings(track)
 
 
-def _level(track: Track) -> list[Finding]:
+def level_findings(track: Track) -> list[Finding]:
     level = loudness.measure(track.sound)
     whole = level.integrated_lufs
     return [
@@ -100,7 +106,7 @@ def _level(track: Track) -> list[Finding]:
     ]
 
 
-def _tempo(track: Track) -> list[Finding]:
+def tempo_findings(track: Track) -> list[Finding]:
     bpm = float(track.facts["grid"]["bpm"])
     tempo = rhythm.tempo_near(rhythm.onsets(track.sound), bpm)
     strong = 4.0 if track.sound.seconds > 30 else 2.5
@@ -110,7 +116,7 @@ def _tempo(track: Track) -> list[Finding]:
     ]
 
 
-def _key(track: Track) -> list[Finding]:
+def key_findings(track: Track) -> list[Finding]:
     note, mode = str(track.facts["keyscale"]).split()
     letters = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
     tonic = (letters[note[0]] + note.count("#") - note.count("b")) % 12
@@ -126,7 +132,7 @@ def _key(track: Track) -> list[Finding]:
     ]
 
 
-def _colour(track: Track) -> list[Finding]:
+def colour_findings(track: Track) -> list[Finding]:
     colour = tone.colour(*tone.long_term(track.sound))
     width = tone.width(track.sound)
     bands = [
@@ -144,7 +150,7 @@ def _colour(track: Track) -> list[Finding]:
     ]
 
 
-def _faults(track: Track) -> list[Finding]:
+def faults_findings(track: Track) -> list[Finding]:
     faults = tone.faults(track.sound)
     return [
         Finding("start_db", faults.start_db, -40, 0),
@@ -154,7 +160,7 @@ def _faults(track: Track) -> list[Finding]:
     ]
 
 
-def _bars(track: Track) -> list[Finding]:
+def bars_findings(track: Track) -> list[Finding]:
     found = [
         Finding(
             "bars_alike",

@@ -21,7 +21,7 @@ from lofi.worker.backend import Check, Event, Facts, Job, Model, Phase, Sound, S
 FIRST_STRETCH = QUANTUM // 2
 """Least frames of the first stretch: a fraction of a second, so that sound begins at once."""
 STRETCH = 2 * SAMPLE_RATE
-TASKS = ("text2music", "retake")
+TASKS = ("text2music", "retake", "extend")
 
 
 class Procedural:
@@ -36,18 +36,21 @@ class Procedural:
         """Renders one track; see `lofi.worker.backend.Backend.run`.
 
         Raises:
-            UnsupportedTask: a task other than `TASKS`.
+            UnsupportedTask: a task other than `TASKS`; `extend` of a source without a beat.
+            InvalidSource: `extend` of a source that cannot be read.
             InvalidParams: a key or time signature that cannot be read.
         """
         task = str(job.recipe.get("task") or "text2music")
         if task not in TASKS:
             raise UnsupportedTask(
                 f"procedural cannot do {task}",
-                hint="Use ace_step_15, or task text2music or retake.",
+                hint="Use ace_step_15, or task text2music, retake or extend.",
                 param="task",
             )
-        settings = resolve(job.recipe)
-        yield from play(settings, check)
+        if task == "extend":
+            yield from carry_on(job, check)
+            return
+        yield from play(resolve(job.recipe), check)
 
     def operate(
         self, operation: str, params: Mapping[str, Any], model: Model, check: Check
@@ -110,6 +113,31 @@ def play(settings: Settings, check: Check) -> Iterator[Event]:
     if waiting:
         yield Stretch(np.concatenate(waiting))
     yield Step(renderer.quanta, renderer.quanta)
+
+
+def carry_on(job: Job, check: Check) -> Iterator[Event]:
+    """Yields facts, the sound and its stretches for an `extend` job."""
+    from lofi.backends.procedural import extension
+
+    yield Phase("loading", device="cpu", dtype="float64")
+    source = extension.read(job.recipe, job.audio.get("source"))
+    wanted = extension.plan(job.recipe, source)
+    facts = facts_of(source.settings)
+    first = source.first_beat_sec + wanted.left / SAMPLE_RATE
+    facts["grid"]["first_beat_sec"] = round(first % source.settings.bar_sec, 6)
+    yield Facts(facts)
+    yield Phase("decoding", total=wanted.frames, device="cpu", dtype="float64")
+    yield Sound(
+        sample_rate=SAMPLE_RATE, channels=2, frames=wanted.frames, streams=True, mastered=True
+    )
+    done = 0
+    for piece in extension.pieces(source, wanted, check):
+        for start in range(0, len(piece), STRETCH):
+            check()
+            stretch = np.ascontiguousarray(piece[start : start + STRETCH])
+            done += len(stretch)
+            yield Stretch(stretch)
+            yield Step(done, wanted.frames)
 
 
 class Renderer:

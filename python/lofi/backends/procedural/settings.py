@@ -213,7 +213,8 @@ def _key(recipe: Mapping[str, Any], style: Style, minor_sum: float, seed: int) -
         return parse_key(str(asked))
     draws = Draws(seed, "key")
     tonic = draws.below(12)
-    minor = draws.chance(style.minor_chance + minor_sum / 2)
+    # A mood is a promise: "sad" is always minor and "happy" always major, "night" nearly so.
+    minor = draws.chance(style.minor_chance + minor_sum)
     name = f"{MINOR_NAMES[tonic]} minor" if minor else f"{MAJOR_NAMES[tonic]} major"
     return Key(tonic, minor, name)
 
