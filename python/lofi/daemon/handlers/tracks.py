@@ -25,6 +25,8 @@ from lofi.tracks import ID_DIGITS, canonical_json
 MEGABYTE = 1024 * 1024
 DAY_SEC = 86400.0
 TAG_LIMIT = 64
+_OF_THE_OCCASION = ("auto_play", "batch_size", "force", "origin", "priority")
+"""What a request said of its own moment, and no reproduction repeats."""
 
 
 class Tracks:
@@ -211,8 +213,8 @@ class Tracks:
                 param="track_id",
             )
         exact = {**request, "seed": track.get("seed"), "backend": track.get("backend")}
-        exact.pop("batch_size", None)
-        exact.pop("force", None)
+        for name in _OF_THE_OCCASION:
+            exact.pop(name, None)
         if track.get("variant"):
             exact["variant"] = track.get("variant")
         exact["duration_sec"] = (track.members.get("recipe") or {}).get(
