@@ -141,6 +141,22 @@ local function clear(outcome, text)
   channel.clear(outcome, text)
 end
 
+---Shows a line of work that is not a track, such as an installation.
+---@param text string
+function M.say(text)
+  local channel = channels[M.channel()]
+  if channel and not is_command_line_busy() then
+    is_shown = true
+    channel.show(text, 0)
+  end
+end
+
+---Takes that line away.
+---@param is_success boolean
+function M.done(is_success)
+  clear(is_success and 'success' or 'failed', is_success and 'ready' or 'failed')
+end
+
 events.on('generation_start', show)
 events.on('generation_progress', show)
 events.on('generation_complete', function()

@@ -1,0 +1,212 @@
+---Subcommands about the tracks there are: list, favorite, rate, delete, export, import, recipe,
+---cache.
+
+local arguments = require('lofi.arguments')
+local choices = require('lofi.choices')
+local float = require('lofi.float')
+local lofi = require('lofi')
+local ui = require('lofi.ui')
+
+---@type table<string, lofi.Subcommand>
+local M = {}
+
+---@param words string[]
+---@return string[]
+local function id_first(words)
+  return #words == 0 and choices.track_ids() or {}
+end
+
+M.list = {
+  usage = '',
+  text = 'pick a track and play it',
+  run = function()
+    choices.pick_track('Tracks', function(track)
+      lofi.play(track.track_id)
+    end)
+  end,
+}
+
+M.favorite = {
+  usage = '[id]',
+  text = 'mark a track, or take the mark away; the current one without an id',
+  run = function(call)
+    local id = call.words[1] or lofi.current_track()
+    if not id then
+      return lofi.favorite(nil)
+    end
+    lofi.track(id, function(err, found)
+      if err then
+        return ui.error(err)
+      end
+      lofi.favorite(found.track.track_id, not found.track.favorite)
+    end)
+  end,
+  complete = id_first,
+}
+
+M.rate = {
+  usage = '{0-5} [id]',
+  text = 'rate a track; the current one without an id',
+  run = function(call)
+    local rating = tonumber(call.words[1])
+    if not rating or rating % 1 ~= 0 or rating < 0 or rating > 5 then
+      error('lofi: say how good it is: :Lofi rate 0 to :Lofi rate 5', 0)
+    end
+    lofi.rate(call.words[2], rating)
+  end,
+  complete = function(words)
+    if #words == 0 then
+      return { '0', '1', '2', '3', '4', '5' }
+    end
+    return #words == 1 and choices.track_ids() or {}
+  end,
+}
+
+M.delete = {
+  usage = '[id]',
+  text = 'delete a track, after asking; pick one without an id',
+  run = function(call)
+    local function delete(id, title)
+      choices.confirm(('Delete %s?'):format(title), call.bang, function()
+        lofi.cache_delete(id)
+      end)
+    end
+    if call.words[1] then
+      return delete(call.words[1], call.words[1])
+    end
+    choices.pick_track('Delete', function(track)
+      delete(track.track_id, track.title)
+    end)
+  end,
+  complete = id_first,
+}
+
+---Whether a word may be a track id: four hex digits and more, and no file of that name.
+---@param word string
+---@return boolean
+local function is_id(word)
+  return word:find('^%x%x%x%x+$') ~= nil and not vim.uv.fs_stat(word)
+end
+
+M.export = {
+  usage = '[id] {path} [name=value…]',
+  text = 'write a track to a file or folder; the current one without an id',
+  run = function(call)
+    local words, named = arguments.named(call.rest)
+    local id = #words > 1 and is_id(words[1]) and table.remove(words, 1) or nil
+    local path = table.concat(words, ' ')
+    if path == '' then
+      error('lofi: say where to: :Lofi export [id] {path}', 0)
+    end
+    if call.bang then
+      named.overwrite = true
+    end
+    lofi.export(id, path, named)
+  end,
+  complete = function(words, lead)
+    local files = choices.files(lead)
+    return #words == 0 and vim.list_extend(choices.track_ids(), files) or files
+  end,
+}
+
+M.import = {
+  usage = '{path}',
+  text = 'take a sound file into the cache',
+  run = function(call)
+    local words, named = arguments.named(call.rest)
+    local path = table.concat(words, ' ')
+    if path == '' then
+      error('lofi: say which file: :Lofi import {path}', 0)
+    end
+    lofi.import(path, named)
+  end,
+  complete = function(_, lead)
+    return choices.files(lead)
+  end,
+}
+
+---@param value any
+---@return string
+local function typed(value)
+  local text = type(value) == 'table' and vim.json.encode(value) or tostring(value)
+  return text:find('%s') and ('"%s"'):format(text) or text
+end
+
+M.recipe = {
+  usage = '[id]',
+  text = 'show the request that makes the track again',
+  run = function(call)
+    lofi.recipe(call.words[1], function(err, result)
+      if err then
+        return ui.error(err)
+      end
+      local lines, names = {}, vim.tbl_keys(result.request)
+      table.sort(names)
+      for _, name in ipairs(names) do
+        lines[#lines + 1] = { text = name .. '=' .. typed(result.request[name]) }
+      end
+      float.open({
+        title = 'lofi recipe',
+        draw = function()
+          return lines
+        end,
+      })
+    end)
+  end,
+  complete = id_first,
+}
+
+---@param stats table
+---@return lofi.float.Line[]
+local function stats_lines(stats)
+  local limit = stats.max_mb and stats.max_mb > 0 and (' of %d MB'):format(stats.max_mb) or ''
+  local lines = {
+    { text = ('%d tracks, %d favourites'):format(stats.count, stats.favorites) },
+    { text = ('%.1f MB%s'):format(stats.size_mb, limit) },
+    { text = ('%s of music'):format(ui.clock(stats.total_duration_sec)) },
+    { text = stats.dir, group = 'LofiDim' },
+  }
+  return lines
+end
+
+local CACHE_ACTIONS = {
+  stats = function()
+    lofi.cache_stats(function(err, stats)
+      if err then
+        return ui.error(err)
+      end
+      local lines = stats_lines(stats)
+      float.open({
+        title = 'lofi cache',
+        draw = function()
+          return lines
+        end,
+      })
+    end)
+  end,
+  clear = function(call)
+    choices.confirm('Delete all tracks but favourites?', call.bang, function()
+      lofi.cache_clear()
+    end)
+  end,
+  gc = function()
+    lofi.cache_gc()
+  end,
+}
+
+M.cache = {
+  usage = '[stats|clear|gc]',
+  text = 'figures of the cache; clear asks and keeps favourites',
+  run = function(call)
+    local action = CACHE_ACTIONS[call.words[1] or 'stats']
+    if not action then
+      error(('lofi: cache takes stats, clear or gc, not %s'):format(call.words[1]), 0)
+    end
+    action(call)
+  end,
+  complete = function(words)
+    return #words == 0 and { 'stats', 'clear', 'gc' } or {}
+  end,
+}
+
+return M

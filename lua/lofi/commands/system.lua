@@ -1,0 +1,309 @@
+---Subcommands about the machinery: backends, status, daemon, log, config, doctor, help.
+
+local choices = require('lofi.choices')
+local daemon = require('lofi.daemon')
+local float = require('lofi.float')
+local lofi = require('lofi')
+local options = require('lofi.options')
+local parameters = require('lofi.parameters')
+local state = require('lofi.state')
+local ui = require('lofi.ui')
+
+---@type table<string, lofi.Subcommand>
+local M = {}
+
+---@return lofi.float.Line[]
+local function backend_lines()
+  local lines = {}
+  for _, backend in ipairs(state.now.backends) do
+    local is_default = backend.type == state.now.default_backend
+    local memory = backend.loaded and 'loaded' or ''
+    lines[#lines + 1] = {
+      text = ('%s %-13s %-20s %-13s %3d..%d s  %s'):format(
+        is_default and '*' or ' ',
+        backend.type,
+        backend.name,
+        backend.status,
+        backend.min_duration_sec,
+        backend.max_duration_sec,
+        memory
+      ),
+      group = backend.status == 'ready' and 'LofiPlaying' or 'LofiDim',
+      value = backend,
+    }
+  end
+  lines[#lines + 1] = { text = '<CR> makes it the default', group = 'LofiDim' }
+  return lines
+end
+
+M.backends = {
+  usage = '',
+  text = 'what makes music here; <CR> chooses',
+  run = function()
+    lofi.get_backends(function(err)
+      if err then
+        return ui.error(err)
+      end
+      float.open({
+        title = 'lofi backends',
+        draw = backend_lines,
+        every_ms = 1000,
+        on_enter = function(line)
+          lofi.backend(line.value.type)
+        end,
+      })
+    end)
+  end,
+}
+
+---@return lofi.float.Line[]
+local function status_lines()
+  local playback, generation = state.now.playback, state.generating()
+  local status = state.now.status or {}
+  local groups = { playing = 'LofiPlaying', paused = 'LofiPaused', stopped = 'LofiStopped' }
+  local lines = { { text = playback.state, group = groups[playback.state] } }
+  if playback.state ~= 'stopped' then
+    lines[1].text = ('%s  %s / %s  %s'):format(
+      playback.state,
+      ui.clock(state.position_sec()),
+      ui.clock(playback.duration_sec),
+      playback.title or ''
+    )
+  end
+  local muted = playback.muted and ', muted' or ''
+  lines[#lines + 1] = {
+    text = ('volume %d%%%s, output %s'):format(
+      math.floor(playback.volume * 100 + 0.5),
+      muted,
+      playback.device or 'none'
+    ),
+  }
+  if generation then
+    lines[#lines + 1] = {
+      text = ('generating %d%%  %s'):format(generation.percent, generation.prompt or ''),
+      group = 'LofiGenerating',
+    }
+  end
+  local model = status.model or {}
+  if model.backend then
+    local where = model.loaded and (' on ' .. (model.device or '?')) or ', not loaded'
+    lines[#lines + 1] =
+      { text = ('model %s %s%s'):format(model.backend, model.variant or '', where) }
+  end
+  lines[#lines + 1] = {
+    text = ('cache %d tracks, %.1f MB'):format(status.cache_count or 0, status.cache_size_mb or 0),
+  }
+  local own = status.daemon
+  if own then
+    lines[#lines + 1] = {
+      text = ('daemon %s, pid %d, %d clients'):format(own.version, own.pid, own.clients or 1),
+      group = 'LofiDim',
+    }
+  end
+  return lines
+end
+
+M.status = {
+  usage = '',
+  text = 'what plays, what is made, what is loaded',
+  run = function()
+    lofi.status(function(err)
+      if err then
+        return ui.error(err)
+      end
+      float.open({ title = 'lofi', draw = status_lines, every_ms = 500 })
+    end)
+  end,
+}
+
+local DAEMON_ACTIONS = {
+  start = function()
+    daemon.start(function(err, info)
+      if err then
+        return ui.error(err)
+      end
+      ui.notify(('daemon %s runs, pid %d'):format(info.version, info.pid))
+    end)
+  end,
+  stop = function(call)
+    choices.confirm('Stop the daemon for every editor?', call.bang, function()
+      daemon.stop({}, function()
+        ui.notify('the daemon was stopped')
+      end)
+    end)
+  end,
+  restart = function()
+    daemon.restart(function(err, info)
+      if err then
+        return ui.error(err)
+      end
+      ui.notify(('daemon %s runs, pid %d'):format(info.version, info.pid))
+    end)
+  end,
+  status = function()
+    local info = state.now.daemon
+    if not daemon.is_running() or not info then
+      return ui.notify('the daemon is not running here; the first command starts it')
+    end
+    ui.notify(('daemon %s, pid %d, Python %s'):format(info.version, info.pid, info.python))
+  end,
+}
+
+M.daemon = {
+  usage = '[start|stop|restart|status]',
+  text = 'the daemon itself; stop ends it for every editor, after asking',
+  run = function(call)
+    local action = DAEMON_ACTIONS[call.words[1] or 'status']
+    if not action then
+      error(('lofi: daemon takes start, stop, restart or status, not %s'):format(call.words[1]), 0)
+    end
+    action(call)
+  end,
+  complete = function(words)
+    return #words == 0 and { 'start', 'stop', 'restart', 'status' } or {}
+  end,
+}
+
+M.log = {
+  usage = '[debug|info|warn|error]',
+  text = "the daemon's log in a split, as it grows",
+  run = function(call)
+    require('lofi.logview').open(call.words[1])
+  end,
+  complete = function(words)
+    return #words == 0 and { 'debug', 'info', 'warn', 'error' } or {}
+  end,
+}
+
+---Keys people shorten: `:Lofi config backend ace-step`.
+---@param key string
+---@return string
+local function full_key(key)
+  local is_short = not key:find('.', 1, true) and options.BY_KEY['model.' .. key]
+  return is_short and 'model.' .. key or key
+end
+
+---@param key string
+---@param text string
+---@return any
+local function config_value(key, text)
+  local kind = (options.BY_KEY[key] or {}).kind
+  if text == 'null' or text == 'nil' then
+    return vim.NIL
+  elseif kind == 'boolean' then
+    local truth = { ['true'] = true, on = true, ['false'] = false, off = false }
+    return truth[text] == nil and text or truth[text]
+  elseif kind == 'number' or kind == 'integer' then
+    return tonumber(text) or text
+  elseif vim.startswith(key, 'defaults.') then
+    return parameters.read(key:sub(#'defaults.' + 1), text)
+  end
+  return text
+end
+
+---@param config table<string, any>
+---@param sources table<string, string>
+---@return lofi.float.Line[]
+local function config_lines(config, sources)
+  local lines, keys = {}, vim.tbl_keys(config)
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    local source = sources[key] or 'default'
+    local value = vim.inspect(config[key], { newline = ' ', indent = '' })
+    lines[#lines + 1] = {
+      text = ('%-26s %-24s %s'):format(key, value, source),
+      group = source == 'default' and 'LofiDim' or nil,
+    }
+  end
+  return lines
+end
+
+---@param key? string
+local function show_config(key)
+  lofi.config(key, nil, function(err, result)
+    if err then
+      return ui.error(err)
+    elseif key then
+      local value = vim.inspect(result.config[key])
+      return ui.notify(
+        ('%s = %s (%s)'):format(key, value, (result.sources or {})[key] or 'default')
+      )
+    end
+    local lines = config_lines(result.config, result.sources or {})
+    float.open({
+      title = 'lofi config',
+      draw = function()
+        return lines
+      end,
+    })
+  end)
+end
+
+M.config = {
+  usage = '[key] [value] [--save]',
+  text = "show or set the daemon's configuration; --save keeps it",
+  run = function(call)
+    local words = vim.tbl_filter(function(word)
+      return word ~= '--save'
+    end, call.words)
+    local key = words[1] and full_key(words[1])
+    if not words[2] then
+      return show_config(key)
+    end
+    local value = config_value(key, table.concat(words, ' ', 2))
+    local params = { key = key, value = value, persist = #words < #call.words }
+    lofi.request('config_set', params, function(err, result)
+      if err then
+        return ui.error(err)
+      end
+      local again = vim.list_extend(result.requires_reload or {}, result.requires_restart or {})
+      local note = #again > 0 and ', after :Lofi daemon restart' or ''
+      ui.notify(('%s = %s%s'):format(key, vim.inspect(value), note))
+    end)
+  end,
+  complete = function(words)
+    if #words == 0 then
+      local keys = {}
+      for _, option in ipairs(options.LIST) do
+        if not option.is_local then
+          keys[#keys + 1] = option.key
+        end
+      end
+      return keys
+    end
+    local option = options.BY_KEY[full_key(words[1])] or {}
+    local values = option.kind == 'boolean' and { 'true', 'false' } or option.choices or {}
+    return #words == 1 and vim.tbl_map(tostring, values) or { '--save' }
+  end,
+}
+
+M.doctor = {
+  usage = '',
+  text = ':checkhealth lofi',
+  run = function()
+    vim.cmd.checkhealth('lofi')
+  end,
+}
+
+M.help = {
+  usage = '[topic]',
+  text = 'the help, at a topic',
+  run = function(call)
+    local topic = call.rest ~= '' and call.rest or nil
+    local candidates = topic and { 'lofi-' .. topic, ':Lofi-' .. topic, 'lofi.' .. topic .. '()' }
+      or { 'lofi.txt' }
+    for _, tag in ipairs(candidates) do
+      if pcall(vim.cmd.help, tag) then
+        return
+      end
+    end
+    error(('lofi: there is no help on "%s"'):format(topic or 'lofi'), 0)
+  end,
+  complete = function()
+    return vim.tbl_map(function(tag)
+      return (tag:gsub('^lofi%-', ''))
+    end, vim.fn.getcompletion('lofi-', 'help'))
+  end,
+}
+
+return M
