@@ -10,13 +10,13 @@ from tests.backends.procedural.hearing import STYLES, render
 @pytest.mark.parametrize("style", [name for name in STYLES if name != "ambient"])
 def test_bar_lines_are_found_where_the_score_has_them(style: str) -> None:
     found = 0
-    for seed in (3, 4, 5):
-        track = render(style=style, seed=seed, duration_sec=30, form="body")
+    for seed in (3, 4):
+        track = render(style=style, seed=seed, duration_sec=18, form="body")
         late = round(0.7 * 48000)
         shifted = Sound(track.sound.samples[:, late:], 48000)
         bar = first_bar_sec(shifted, float(track.facts["grid"]["bpm"]))
-        # Four kicks a bar say where the beat is, not which of the four comes first.
-        grid_sec = track.bar_sec / (4 if style == "house" else 1)
+        # House plays its bass between the kicks: by ear alone the beat may be the off-beat.
+        grid_sec = track.bar_sec / (8 if style == "house" else 1)
         error = (bar + 0.7) % grid_sec
         found += min(error, grid_sec - error) < 0.08
-    assert found >= 2
+    assert found == 2

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from lofi.listen.rhythm import FRAME, Onsets, onsets
-from lofi.listen.sound import Samples, Sound
+from lofi.listen.sound import Response, Samples, Sound, filtered
 from lofi.listen.tonality import chromagram
 
 ONSET_EDGE = 0.75
 """The onset curve rises this share of a frame before the sound: a window sees it coming."""
-LOW_HZ, HIGH_HZ = 30.0, 160.0
+LOW_HZ, HIGH_HZ = 30.0, 110.0
 """Kick and bass, who know where the beat is; hats and chords love to lie between."""
 POINTS = 4
 """Chroma vectors per beat."""
@@ -22,8 +22,9 @@ def first_bar_sec(sound: Sound, bpm: float, beats_per_bar: int = 4) -> float:
     The beat is where the low end begins together; of its places in the bar, the bar line is the
     one where the chords change and the low end is strongest.
     """
-    low, whole = onsets(sound, LOW_HZ, HIGH_HZ), onsets(sound)
-    curve = _level(low.curve) + 0.4 * _level(whole.curve)
+    whole = onsets(sound)
+    low = _thumps(sound, whole)
+    curve = _level(low.curve) + 0.25 * _level(whole.curve)
     period = 60 / bpm * low.rate
     offset = _phase(curve, period)
     strong = _folded(Onsets(_level(low.curve), low.rate), offset, period, beats_per_bar)
@@ -32,6 +33,24 @@ def first_bar_sec(sound: Sound, bpm: float, beats_per_bar: int = 4) -> float:
     change = _changes(sound, start, 60 / bpm, beats_per_bar)
     bar = int(np.argmax(_level(strong) + 2 * _level(change)))
     return float((start + bar * 60 / bpm) % (beats_per_bar * 60 / bpm))
+
+
+def _thumps(sound: Sound, like: Onsets) -> Onsets:
+    """Returns the rise of power in the lowest octaves, at the places of another curve.
+
+    Power, not its logarithm: a kick drum is many times a bass note.
+    """
+    band = filtered(sound.mono, sound.rate, Response(LOW_HZ, HIGH_HZ, order=3))
+    hop = sound.rate / like.rate
+    edges = np.minimum((np.arange(len(like.curve) + 1) * hop).astype(np.int64), len(band))
+    sums = np.concatenate([[0.0], np.cumsum(band * band)])
+    power = (sums[edges[1:]] - sums[edges[:-1]]) / hop
+    # The curve it is compared with sees each sound most of a frame early.
+    ahead = round(ONSET_EDGE * FRAME / hop)
+    rise = np.maximum(0.0, np.diff(power, n=1, prepend=power[:1]))
+    rise = np.concatenate([rise[ahead:], np.zeros(ahead)])
+    smooth = np.convolve(np.sqrt(rise), np.ones(3) / 3, "same")
+    return Onsets(np.asarray(smooth), like.rate)
 
 
 def _level(values: Samples) -> Samples:
