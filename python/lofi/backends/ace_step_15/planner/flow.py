@@ -132,7 +132,13 @@ def planned(
                 runs[place] = []
                 notices[place].append(_fallback(problem))
     return [
-        replace(plan, codes=tuple(run), notices=tuple(told))
+        replace(
+            plan,
+            codes=tuple(run),
+            notices=tuple(told),
+            # where nobody said how long, the codes do
+            duration_sec=plan.duration_sec or len(run) / code_checks.CODES_PER_SEC or None,
+        )
         for run, told in zip(runs, notices, strict=True)
     ]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lofi.backends.ace_step_15.planner.config import PlannerConfig
+from lofi.backends.ace_step_15.planner.thin import make_thin, thin_linear
 from lofi.nn.attention import Attention, attend
 from lofi.nn.mlp import GatedMLP
 from lofi.nn.norms import RMSNorm
@@ -109,6 +109,7 @@ class PlannerNetwork(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(PlannerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        make_thin(self)
 
     def cache(self, rows: int, columns: int, firsts: tuple[int, ...] = ()) -> Cache:
         """Returns an empty cache; `firsts` are the rows' first columns, 0 each if not given."""
@@ -163,4 +164,4 @@ class PlannerNetwork(nn.Module):
     def head(self, hidden: Tensor, rows: slice | Tensor | None = None) -> Tensor:
         """hidden [..., C] -> logits [..., R], of the given ids only if there are any."""
         weight = self.embed_tokens.weight
-        return F.linear(hidden, weight if rows is None else weight[rows])
+        return thin_linear(hidden, weight if rows is None else weight[rows])
