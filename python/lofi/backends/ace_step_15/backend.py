@@ -250,6 +250,7 @@ def _with_plan(recipe: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "prompt": plan.caption,
         "lyrics": plan.lyrics,
         "bpm": plan.bpm,
+        "duration_sec": plan.duration_sec,
         "keyscale": plan.keyscale,
         "timesignature": plan.timesignature,
         "vocal_language": plan.vocal_language,
