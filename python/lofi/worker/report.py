@@ -39,7 +39,7 @@ class Report:
             )
         elif isinstance(event, Step):
             now = time.monotonic()
-            if event.done >= event.total or now - self._last_step >= STEP_INTERVAL_SEC:
+            if 0 < event.total <= event.done or now - self._last_step >= STEP_INTERVAL_SEC:
                 self._last_step = now
                 self._channel.send(StepDone(self.job_id, event.done, event.total))
         elif isinstance(event, Notice):
