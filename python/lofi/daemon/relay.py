@@ -66,10 +66,10 @@ class Relay:
         Raises:
             NoDaemonError: there is nobody to talk to.
         """
-        if not self._copy(self._connect()):
-            # The daemon was on its way out: a new one, once.
-            if not self._copy(self._connect()) and not self._is_answered:
-                raise NoDaemonError("the daemon ended before it answered; lofi logs says why")
+        # Cut off before any answer, the daemon was on its way out: a new one, once.
+        is_served = self._copy(self._connect()) or self._copy(self._connect())
+        if not is_served and not self._is_answered:
+            raise NoDaemonError("the daemon ended before it answered; lofi logs says why")
         if not self._is_over and self._paths.socket.exists():
             # One that leaves unlinks its socket first: this one was killed. The editor that sees
             # our status starts another; after an orderly end it does not.
