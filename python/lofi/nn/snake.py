@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 _TINY = 1e-9
-_BLOCK_BYTES = 1 << 19
+_BLOCK_BYTES = 1 << 21
 """A stretch that stays in a core's cache while it is passed over several times."""
 
 

@@ -32,7 +32,6 @@ from lofi.backends.ace_step_15.schedule import edit_schedule, schedule_for
 from lofi.backends.ace_step_15.stages import StageName, Stages
 from lofi.backends.ace_step_15.tasks import Canvas, Task, canvas
 from lofi.backends.ace_step_15.text import LYRIC_LIMIT, TEXT_LIMIT, TextEncoder
-from lofi.backends.ace_step_15.vae import Vae
 from lofi.errors import InvalidParams
 from lofi.worker.backend import Check, Event, Notice, Phase, Sound, Step, Stretch
 from lofi.worker.device import name_of
@@ -581,12 +580,13 @@ class Rendering:
     @torch.inference_mode()
     def _tile(self, tile: tiles.Tile) -> Generator[Event, None, Audio]:
         """The samples of a tile's core, [frames, 2], cut at the end of the track."""
-        seen = self.latents[:, tile.low : tile.high]
 
         def compute() -> Generator[Event, None, Tensor]:
             yield from ()
             with self.stages.use("vae") as vae:
-                return _decoded(vae, seen.to(self.stages.device("vae")), tile, self._check)
+                return tiles.decode_tile(
+                    vae, self.latents.to(self.stages.device("vae")), tile, self._check
+                ).cpu()
 
         # a first stretch without a sound is suspicious in half the precision
         doubt = tile.start == 0 and self.stages.dtype("vae") != torch.float32
@@ -617,11 +617,6 @@ class Rendering:
             sample_rate=SAMPLE_RATE,
         )
         return np.ascontiguousarray(whole.numpy().T)
-
-
-def _decoded(vae: Vae, seen: Tensor, tile: tiles.Tile, check: Check) -> Tensor:
-    audio = vae.decode(seen, check)
-    return audio[:, (tile.start - tile.low) * HOP : (tile.stop - tile.low) * HOP].cpu()
 
 
 def _counted(steps: Generator[int, None, Tensor], total: int) -> Generator[Event, None, Tensor]:

@@ -75,10 +75,19 @@ def plain_tiles(length: int, chunk: int, overlap: int) -> list[Tile]:
     ]
 
 
+def decode_tile(vae: Vae, latents: Tensor, tile: Tile, check: Check = never) -> Tensor:
+    """latents [1, T, C] -> the audio of the tile's core, [1, samples, 2] float32.
+
+    Seams are exact if the tile sees `DECODE_OVERLAP` frames, or the track's end, on either side.
+    """
+    left, right = tile.start - tile.low, tile.high - tile.stop
+    return vae.decode(latents[:, tile.low : tile.high], check, left=left, right=right)
+
+
 def decode_tiles(
     vae: Vae, latents: Tensor, plan: list[Tile], check: Check = never
 ) -> Iterator[Tensor]:
-    """latents [1, T, C] -> the audio of each tile's core, [1, samples, 2] float32, in order."""
+    """The published procedure: each tile decoded whole, then cut to its core."""
     for tile in plan:
         audio = vae.decode(latents[:, tile.low : tile.high], check)
         yield audio[:, (tile.start - tile.low) * HOP : (tile.stop - tile.low) * HOP]

@@ -20,6 +20,9 @@ from lofi.worker.backend import Check
 
 DILATIONS = (1, 3, 9)
 MIN_STD = 1e-4
+UNIT_REACH = 3 * sum(DILATIONS)
+"""How far the three residual units of a block look."""
+OUTER_REACH = 3
 
 
 class ResidualUnit(nn.Module):
@@ -106,21 +109,43 @@ class Decoder(nn.Module):
         channels = config.decoder_channels
         widths = [channels] + [channels * multiple for multiple in config.channel_multiples]
         widths.reverse()
+        self.strides = tuple(reversed(config.ratios))
         self.conv1 = Convolution(config.latent_channels, widths[0], 7, padding=3)
         self.block = nn.ModuleList(
-            DecoderBlock(widths[i], widths[i + 1], stride)
-            for i, stride in enumerate(reversed(config.ratios))
+            DecoderBlock(widths[i], widths[i + 1], stride) for i, stride in enumerate(self.strides)
         )
         self.snake1 = Snake(widths[-1])
         self.conv2 = Convolution(widths[-1], config.audio_channels, 7, padding=3, bias=False)
 
-    def forward(self, x: Tensor, check: Check = never) -> Tensor:
-        """x [B, T, latent channels] -> [B, hop * T, 2]."""
+    def forward(self, x: Tensor, check: Check = never, *, left: int = 0, right: int = 0) -> Tensor:
+        """x [B, T, latent channels] -> [B, hop * (T - left - right), 2].
+
+        Args:
+            x: latents.
+            check: called after each block.
+            left, right: how many frames at either end are context only; 0 where the track itself
+                ends. Context is dropped as soon as nothing later can see it: the last blocks, which
+                do most of the work, hardly have any.
+        """
         x = self.conv1(x)
-        for block in self.block:
+        for block, stride, reach in zip(self.block, self.strides, self.reaches(), strict=True):
             x = block(x)
+            left, right = left * stride, right * stride
+            first, last = max(0, left - reach), max(0, right - reach)
+            x = x[:, first : x.shape[1] - last]
+            left, right = left - first, right - last
             check()
-        return self.conv2(self.snake1(x))
+        x = self.conv2(self.snake1(x))
+        return x[:, left : x.shape[1] - right]
+
+    def reaches(self) -> list[int]:
+        """How many frames beyond the core each block's output is still looked at."""
+        reach, found = OUTER_REACH, [OUTER_REACH]
+        for stride in reversed(self.strides[1:]):
+            # the residual units above, then the frames whose transposed kernels reach there
+            reach = (reach + UNIT_REACH) // stride + 2
+            found.append(reach)
+        return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +184,11 @@ class Vae(nn.Module):
         mean, scale = self.encoder(audio.to(self.dtype), check).float().chunk(2, dim=-1)
         return Posterior(mean, scale)
 
-    def decode(self, latents: Tensor, check: Check = never) -> Tensor:
-        """latents [B, T, C] -> audio [B, hop * T, 2], float32."""
-        return self.decoder(latents.to(self.dtype), check).float()
+    def decode(
+        self, latents: Tensor, check: Check = never, *, left: int = 0, right: int = 0
+    ) -> Tensor:
+        """latents [B, T, C] -> audio [B, hop * (T - left - right), 2], float32.
+
+        `left` and `right` frames are context that makes the seams to neighbours exact.
+        """
+        return self.decoder(latents.to(self.dtype), check, left=left, right=right).float()
