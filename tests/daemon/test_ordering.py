@@ -16,9 +16,7 @@ def test_the_answer_comes_before_any_word_about_the_track(daemon: Caller) -> Non
     track_id = daemon.answer(ident)["result"]["track_id"]
     daemon.ending(track_id)
     answered = daemon.index(lambda each: each.get("id") == ident)
-    first = daemon.index(
-        lambda each: "method" in each and track_id in json.dumps(each["params"])
-    )
+    first = daemon.index(lambda each: "method" in each and track_id in json.dumps(each["params"]))
     assert answered < first
 
 

@@ -435,6 +435,7 @@ def test_a_listened_track_is_counted_once(shop: Shop) -> None:
         assert concert.listened == ["a"]
         await concert.player.play()
         await concert.pull(0.6)
+        await concert.player.resume()
         assert concert.listened == ["a", "a"]
 
     perform(shop, scene)

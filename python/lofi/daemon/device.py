@@ -18,10 +18,12 @@ from lofi.daemon.sink import Fill
 from lofi.errors import AudioDeviceError
 
 PERIOD_MSEC = 20
-"""miniaudio's `buffersize_msec` is one period. Longer ones make pause and stop late; from 400 on
-the callbacks come in stalls."""
 PERIODS = 3
+"""Longer periods make pause and stop late; fewer do not outlast a core that is busy."""
 FALLBACK_RATE = 48000
+_ANY_SIZE_OFFSET = 27
+"""`noFixedSizedCallback` in `ma_device_config`, which the binding does not name; the last of the
+four bytes before the aligned `dataCallback`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,10 @@ class NativeSink:
         try:
             chosen, handle = found.choose(device)
             self.name = chosen.name
-            self._device: Any = miniaudio.PlaybackDevice(
-                output_format=miniaudio.SampleFormat.FLOAT32,
-                nchannels=CHANNELS,
-                sample_rate=chosen.sample_rate,
-                buffersize_msec=PERIOD_MSEC,
-                callback_periods=PERIODS,
-                device_id=handle if device is not None else None,
-                backends=_backends(),
-                app_name="lofi",
+            self._device: Any = _open(
+                chosen.sample_rate,
+                None if device is None else handle,
+                has_one_period=found.backend == "PulseAudio",
             )
         except miniaudio.MiniaudioError as error:
             raise AudioDeviceError(
@@ -77,7 +74,7 @@ class NativeSink:
             ) from error
         finally:
             found.close()
-        self.sample_rate: int = self._device.sample_rate
+        self.sample_rate = chosen.sample_rate
         # A device that is open when the interpreter ends hangs the process.
         atexit.register(self.close)
 
@@ -113,6 +110,50 @@ class NativeSink:
             atexit.unregister(self.close)
 
 
+def _open(sample_rate: int, handle: Any, *, has_one_period: bool) -> Any:
+    """Returns an open playback device of the binding, with periods the binding cannot ask for.
+
+    On PulseAudio (and PipeWire in its place) miniaudio buffers one period, whatever `periods` says,
+    and by default calls back with no less: the wish for three short periods ends as a buffer of
+    20 ms, which a busy machine empties several times a minute. There one period of 60 ms with
+    callbacks of any size gives what is wanted: 60 ms, asked for in pieces of about 15 ms.
+    """
+    import miniaudio
+
+    ffi, lib = miniaudio.ffi, miniaudio.lib
+
+    class PlaybackDevice(miniaudio.PlaybackDevice):  # type: ignore[misc]
+        _device: Any
+
+        def __init__(self) -> None:
+            miniaudio.AbstractDevice.__init__(self)
+            self.sample_width = 4
+            self.nchannels = CHANNELS
+            self._ffi_handle = ffi.new_handle(self)
+            config = ffi.new("ma_device_config*")
+            config[0] = lib.ma_device_config_init(lib.ma_device_type_playback)
+            config.sampleRate = sample_rate
+            config.playback.channels = CHANNELS
+            config.playback.format = miniaudio.SampleFormat.FLOAT32.value
+            config.playback.pDeviceID = handle or ffi.NULL
+            config.periodSizeInMilliseconds = PERIOD_MSEC
+            config.periods = PERIODS
+            if has_one_period and ffi.offsetof("ma_device_config", "dataCallback") == 32:
+                config.periodSizeInMilliseconds = PERIOD_MSEC * PERIODS
+                config.periods = 1
+                ffi.buffer(config)[_ANY_SIZE_OFFSET : _ANY_SIZE_OFFSET + 1] = b"\1"
+            config.pUserData = self._ffi_handle
+            config.dataCallback = lib._internal_data_callback
+            config.stopCallback = lib._internal_stop_callback
+            self._context = self._make_context(_backends(), app_name="lofi")
+            if lib.ma_device_init(self._context, config, self._device) != lib.MA_SUCCESS:
+                lib.ma_context_uninit(self._context)
+                self._device = None  # there is nothing to uninitialise
+                raise miniaudio.MiniaudioError("no device could be initialised")
+
+    return PlaybackDevice()
+
+
 def _blocks(fill: Fill) -> Generator[memoryview, int, None]:
     """Yields each block that the device asks for, from one piece of memory."""
     memory: Block = np.zeros((BLOCK_LIMIT_FRAMES, CHANNELS), dtype=np.float32)
@@ -141,6 +182,7 @@ class _Found:
         import miniaudio
 
         self.devices: list[tuple[Device, Any]] = []
+        self.backend = ""
         self._context: Any = None
         ffi, lib = miniaudio.ffi, miniaudio.lib
         backends = _backends()
@@ -149,6 +191,7 @@ class _Found:
         if lib.ma_context_init(values, len(backends), ffi.NULL, context) != lib.MA_SUCCESS:
             return
         self._context = context
+        self.backend = ffi.string(lib.ma_get_backend_name(context.backend)).decode()
         infos = ffi.new("ma_device_info**")
         count = ffi.new("ma_uint32*")
         if lib.ma_context_get_devices(context, infos, count, ffi.NULL, ffi.NULL) != lib.MA_SUCCESS:

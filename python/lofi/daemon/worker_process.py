@@ -112,6 +112,7 @@ class WorkerProcess:
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
+        self._close_transport()
         try:
             transport, process = await loop.subprocess_exec(
                 lambda: _Process(self.role), *self._command, env=self._environment
@@ -193,6 +194,7 @@ class WorkerProcess:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXIT_LIMIT_SEC):
                     await process.ended.wait()
+        self._close_transport()
         self.memory_bytes = 0
 
     def kill(self) -> None:
@@ -201,6 +203,10 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()
         self.memory_bytes = 0
+
+    def _close_transport(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def _kill_disobedient(self) -> None:
         logger.warning("the %s worker did not stop its job; ending it", self.role)
