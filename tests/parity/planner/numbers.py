@@ -18,7 +18,7 @@ from lofi.backends.ace_step_15.planner.codes import read_tokens
 from lofi.backends.ace_step_15.planner.constraint import Rules
 from lofi.backends.ace_step_15.planner.decoder import Decoder
 from lofi.backends.ace_step_15.planner.flow import CodeTask, TextTask
-from lofi.backends.ace_step_15.planner.network import PlannerNetwork
+from lofi.backends.ace_step_15.planner.network import Network, PlannerNetwork
 from lofi.backends.ace_step_15.planner.planner import finished
 from lofi.backends.ace_step_15.planner.reading import read_block
 from lofi.backends.ace_step_15.planner.sampling import (
@@ -208,10 +208,12 @@ def _networks(folder: Path) -> Iterator[PlannerNetwork]:
             place = Path(temporary)
             shutil.copy(folder / "config.json", place)
             shutil.copy(folder / name, place / "model.safetensors")
-            yield load_network(place, CPU, torch.float32, never)
+            network = load_network(place, CPU, torch.float32, never)
+            assert isinstance(network, PlannerNetwork)
+            yield network
 
 
-def _prefill(tally: Tally, network: PlannerNetwork, case: dict[str, Any]) -> None:
+def _prefill(tally: Tally, network: Network, case: dict[str, Any]) -> None:
     ids = torch.tensor([case["ids"]])
     hidden = network(ids, network.cache(1, ids.shape[1]), never)[0]
     logits = network.head(hidden)
@@ -223,7 +225,7 @@ def _prefill(tally: Tally, network: PlannerNetwork, case: dict[str, Any]) -> Non
     tally.near("prefill likelihood", abs(float(spread.mean()) - case["mean_logprob_next"]), 1e-3)
 
 
-def _incremental(tally: Tally, network: PlannerNetwork, case: dict[str, Any]) -> None:
+def _incremental(tally: Tally, network: Network, case: dict[str, Any]) -> None:
     prompt = torch.tensor([case["prompt_ids"]])
     cache = network.cache(1, prompt.shape[1] + len(case["steps"]))
     network(prompt, cache, never)
@@ -235,9 +237,7 @@ def _incremental(tally: Tally, network: PlannerNetwork, case: dict[str, Any]) ->
             tally.near("cached logits", abs(float(logits[token]) - value), 1e-3)
 
 
-def _greedy(
-    tally: Tally, network: PlannerNetwork, vocabulary: Vocabulary, case: dict[str, Any]
-) -> None:
+def _greedy(tally: Tally, network: Network, vocabulary: Vocabulary, case: dict[str, Any]) -> None:
     options = case["options"]
     decoder = Decoder(network, vocabulary, never)
     sampling = Sampling(

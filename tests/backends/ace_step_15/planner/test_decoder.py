@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +11,19 @@ import pytest
 import torch
 
 from lofi.backends.ace_step_15.planner import prompts
-from lofi.backends.ace_step_15.planner.brief import Sampling
-from lofi.backends.ace_step_15.planner.config import PlannerConfig
+from lofi.backends.ace_step_15.planner.brief import Brief, Sampling
+from lofi.backends.ace_step_15.planner.config import PlannerConfig, read_config
 from lofi.backends.ace_step_15.planner.constraint import Rules
 from lofi.backends.ace_step_15.planner.decoder import Decoder
+from lofi.backends.ace_step_15.planner.fallback import FallbackNetwork, load_fallback
 from lofi.backends.ace_step_15.planner.flow import CodeTask, TextTask
 from lofi.backends.ace_step_15.planner.network import PlannerNetwork
-from lofi.backends.ace_step_15.planner.planner import finished
+from lofi.backends.ace_step_15.planner.planner import Planner, finished
 from lofi.backends.ace_step_15.planner.sampling import guided
 from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
 from lofi.backends.ace_step_15.planner.weights import load_network
-from lofi.errors import InvalidPrompt
+from lofi.errors import InvalidPrompt, ModelLoadFailed
+from lofi.worker.backend import Notice
 from tests.backends.ace_step_15.planner.conftest import CPU, GOLDENS, never
 from tests.checkpoints import ace_step_15_lm as checkpoints
 from tests.weights import fill
@@ -38,7 +40,9 @@ TASK = CodeTask(
 
 @pytest.fixture(scope="module")
 def network() -> PlannerNetwork:
-    return load_network(GOLDENS / "tiny_lm", CPU, torch.float32, never)
+    made = load_network(GOLDENS / "tiny_lm", CPU, torch.float32, never)
+    assert isinstance(made, PlannerNetwork)
+    return made
 
 
 def test_the_cache_changes_nothing(network: PlannerNetwork) -> None:
@@ -152,15 +156,50 @@ def test_a_prompt_that_fills_the_memory_is_refused(vocabulary: Vocabulary) -> No
         finished(Decoder(network, vocabulary, never).codes(TASK, [1]))
 
 
-@torch.inference_mode()
-def test_transformers_computes_the_same(network: PlannerNetwork) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from transformers import Qwen3ForCausalLM
+@pytest.fixture(scope="module")
+def second_opinion() -> FallbackNetwork:
+    return load_fallback(
+        GOLDENS / "tiny_lm", read_config(GOLDENS / "tiny_lm"), CPU, torch.float32, never
+    )
 
-        theirs = Qwen3ForCausalLM.from_pretrained(
-            Path(GOLDENS / "tiny_lm"), dtype=torch.float32
-        ).eval()
+
+@torch.inference_mode()
+def test_transformers_computes_the_same(
+    network: PlannerNetwork, second_opinion: FallbackNetwork
+) -> None:
     ids = torch.arange(40)[None] * 29 % 1069
     ours = network.head(network(ids, network.cache(1, 40), never))
-    assert torch.allclose(ours, theirs(ids).logits, atol=1e-4)
+    theirs = second_opinion.head(second_opinion(ids, second_opinion.cache(1, 40), never))
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_transformers_decodes_the_same(
+    network: PlannerNetwork, second_opinion: FallbackNetwork, vocabulary: Vocabulary
+) -> None:
+    text = TextTask(prompts.generate("lofi", "la"), Rules(), Sampling())
+    found = []
+    for each in (network, second_opinion):
+        decoder = Decoder(each, vocabulary, never)
+        written = finished(decoder.text(text, 5))
+        found.append((written, finished(decoder.codes(TASK, [1, 2]))))
+    assert found[0] == found[1]
+
+
+def test_a_planner_built_otherwise_runs_through_transformers(tmp_path: Path) -> None:
+    folder = checkpoints.write(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    scaled = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e6}
+    (folder / "config.json").write_text(json.dumps({**config, "rope_scaling": scaled}))
+    planner = Planner()
+    events = list(planner.load(tmp_path, "0.6b", "cpu", torch.float32, never))
+    assert isinstance(events[-1], Notice) and events[-1].code == "DEGRADED"
+    assert planner.size_bytes > 0
+    plan = planner.plan(Brief("lofi", "la", duration_sec=10.0), 3, never)
+    assert len(plan.codes) == 50
+
+
+def test_another_kind_of_network_is_refused(tmp_path: Path) -> None:
+    folder = checkpoints.write(tmp_path)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ModelLoadFailed, match="another kind"):
+        finished(Planner().load(tmp_path, "0.6b", "cpu", torch.float32, never))

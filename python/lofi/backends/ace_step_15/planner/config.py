@@ -33,53 +33,53 @@ class PlannerConfig:
         """Reads a published config.
 
         Raises:
-            ModelLoadFailed: something is missing, or is not built as this planner is.
+            ModelLoadFailed: something is missing.
         """
         # newer writers keep the base with other rotary settings
         rotary = config.get("rope_parameters") or config.get("rope_scaling") or {}
         theta = config.get("rope_theta", rotary.get("rope_theta"))
         try:
             sizes = {name: int(config[name]) for name in _SIZES}
-            found = cls(
-                **sizes, rope_theta=float(theta), rms_norm_eps=float(config["rms_norm_eps"])
-            )
+            return cls(**sizes, rope_theta=float(theta), rms_norm_eps=float(config["rms_norm_eps"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelLoadFailed(
                 f"The planner's config.json does not say {error}", hint="Replace the file."
             ) from error
-        plain = (
-            config.get("hidden_act", "silu") == "silu"
-            and not config.get("attention_bias", False)
-            and not config.get("use_sliding_window", False)
-            and config.get("tie_word_embeddings", True)
+
+
+def is_plain(config: Mapping[str, Any]) -> bool:
+    """Says whether a checkpoint is built as all published planners are."""
+    rotary = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    return (
+        config.get("hidden_act", "silu") == "silu"
+        and not config.get("attention_bias", False)
+        and not config.get("use_sliding_window", False)
+        and bool(config.get("tie_word_embeddings", True))
+        and rotary.get("rope_type", "default") == "default"
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Reads `config.json` of a checkpoint folder.
+
+    Raises:
+        ModelNotFound, ModelLoadFailed: there is none, or it is no Qwen3's.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelNotFound(
+            f"{path} is missing", hint="Put a 5 Hz language model there, or use lm_model = none."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelLoadFailed(f"{path} cannot be read: {error}", hint="Replace it.") from error
+    if not isinstance(config, dict) or config.get("model_type", "qwen3") != "qwen3":
+        raise ModelLoadFailed(
+            f"{path} describes another kind of network",
+            hint="Use an ACE-Step 5 Hz language model.",
         )
-        if not plain or rotary.get("rope_type", "default") != "default":
-            raise ModelLoadFailed(
-                "The planner's config.json describes another kind of network",
-                hint="Use an ACE-Step 5 Hz language model.",
-            )
-        return found
-
-    @classmethod
-    def load(cls, folder: Path) -> PlannerConfig:
-        """Reads `config.json` of a checkpoint folder.
-
-        Raises:
-            ModelNotFound, ModelLoadFailed: there is none, or it is not this model's.
-        """
-        path = folder / "config.json"
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ModelNotFound(
-                f"{path} is missing",
-                hint="Put a 5 Hz language model there, or use lm_model = none.",
-            ) from error
-        except (OSError, ValueError) as error:
-            raise ModelLoadFailed(f"{path} cannot be read: {error}") from error
-        if not isinstance(config, dict):
-            raise ModelLoadFailed(f"{path} holds no object", hint="Replace the file.")
-        return cls.of(config)
+    return config
 
 
 _SIZES = (

@@ -17,7 +17,7 @@ from lofi.backends.ace_step_15.planner.constraint import (
     Kind,
 )
 from lofi.backends.ace_step_15.planner.flow import CodeTask, Events, TextTask
-from lofi.backends.ace_step_15.planner.network import Cache, PlannerNetwork
+from lofi.backends.ace_step_15.planner.network import AnyCache, Network
 from lofi.backends.ace_step_15.planner.sampling import Draws, drawn, guided, penalised
 from lofi.backends.ace_step_15.planner.tries import Tries
 from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
@@ -46,7 +46,7 @@ class Decoder:
 
     def __init__(
         self,
-        network: PlannerNetwork,
+        network: Network,
         vocabulary: Vocabulary,
         check: Check,
         tries: Tries | None = None,
@@ -55,11 +55,11 @@ class Decoder:
         self._vocabulary = vocabulary
         self._check = check
         self._tries = tries or Tries(vocabulary)
-        self._device = network.norm.weight.device
+        self._device = network.device
         self._limit = network.config.max_position_embeddings
         self._masks: dict[Kind, Tensor] = {}
         self._read: list[int] = []
-        self._cache: Cache | None = None
+        self._cache: AnyCache | None = None
 
     @torch.inference_mode()
     def text(self, task: TextTask, seed: int) -> Events[str]:
@@ -208,7 +208,7 @@ class Decoder:
 
     def _prefilled(
         self, toward: list[int], away: list[int], items: int, limit: int
-    ) -> tuple[Cache, Tensor]:
+    ) -> tuple[AnyCache, Tensor]:
         """Reads each prompt once, ends aligned; returns the cache and the last states [B, C]."""
         prompts = [toward, away] if away else [toward]
         length = max(map(len, prompts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,42 @@ from lofi.nn.norms import RMSNorm
 from lofi.nn.rope import Rotary, rotary_table
 
 Check = Callable[[], None]
+
+
+class AnyCache(Protocol):
+    """What a decoder asks of a cache."""
+
+    length: int
+
+    def row(self, row: int, first: int) -> Self:
+        """Returns one row from its first column on, as a cache of its own on the same memory."""
+
+    def take(self, other: Self, columns: int) -> None:
+        """Copies the first `columns` columns of a cache with as many rows."""
+
+    def spread(self, source: int, rows: range, first: int, end: int) -> None:
+        """Copies columns first..end of row `source` to `rows`."""
+
+
+class Network(Protocol):
+    """What a decoder asks of a network."""
+
+    @property
+    def config(self) -> PlannerConfig:
+        """Its sizes."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+
+    def cache(self, rows: int, columns: int, firsts: tuple[int, ...] = ()) -> Any:
+        """Returns an empty cache; `firsts` are the rows' first columns, 0 each if not given."""
+
+    def __call__(self, ids: Tensor, cache: Any, check: Check) -> Tensor:
+        """Reads ids [B, T] behind those in the cache -> hidden states [B, T, C], normalised."""
+
+    def head(self, hidden: Tensor, rows: slice | Tensor | None = None) -> Tensor:
+        """hidden [..., C] -> logits [..., R], of the given ids only if there are any."""
 
 
 @dataclass(slots=True)
@@ -110,6 +147,11 @@ class PlannerNetwork(nn.Module):
         self.layers = nn.ModuleList(PlannerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         make_thin(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.norm.weight.device
 
     def cache(self, rows: int, columns: int, firsts: tuple[int, ...] = ()) -> Cache:
         """Returns an empty cache; `firsts` are the rows' first columns, 0 each if not given."""

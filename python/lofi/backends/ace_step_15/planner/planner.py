@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from lofi.backends.ace_step_15.planner import flow
 from lofi.backends.ace_step_15.planner.brief import Brief, Sampling
@@ -15,7 +16,7 @@ from lofi.backends.ace_step_15.planner.config import SIZES
 from lofi.backends.ace_step_15.planner.decoder import Decoder
 from lofi.backends.ace_step_15.planner.flow import Events, Plan
 from lofi.backends.ace_step_15.planner.metadata import DURATION_HIGH_SEC
-from lofi.backends.ace_step_15.planner.network import PlannerNetwork
+from lofi.backends.ace_step_15.planner.network import Network, PlannerNetwork
 from lofi.backends.ace_step_15.planner.reading import Written
 from lofi.backends.ace_step_15.planner.scores import Judge
 from lofi.backends.ace_step_15.planner.tries import Tries
@@ -68,14 +69,14 @@ class Planner:
 
     def __init__(self) -> None:
         self._key: tuple[Path, str, torch.dtype] | None = None
-        self._network: PlannerNetwork | None = None
+        self._network: Network | None = None
         self._vocabulary: Vocabulary | None = None
         self._tries: Tries | None = None
 
     @property
     def size_bytes(self) -> int:
         """Memory of the weights, 0 when not loaded."""
-        return 0 if self._network is None else module_bytes(self._network)
+        return module_bytes(self._network) if isinstance(self._network, nn.Module) else 0
 
     def load(
         self, models: Path, size: str, device: str, dtype: torch.dtype, check: Check
@@ -96,6 +97,10 @@ class Planner:
         self._vocabulary = vocabulary
         self._tries = Tries(vocabulary)
         self._key = key
+        if not isinstance(self._network, PlannerNetwork):
+            yield Notice(
+                "DEGRADED", f"{folder.name} is built unlike the published planners and runs slower"
+            )
 
     def unload(self) -> None:
         """Lets go of the weights."""
@@ -209,7 +214,7 @@ class Planner:
         network, vocabulary, tries = self._loaded()
         return Decoder(network, vocabulary, check, tries)
 
-    def _loaded(self) -> tuple[PlannerNetwork, Vocabulary, Tries]:
+    def _loaded(self) -> tuple[Network, Vocabulary, Tries]:
         if self._network is None or self._vocabulary is None or self._tries is None:
             raise LmUnavailable(
                 "No planner is loaded", hint="Run :Lofi setup ace-step-1.5 --lm 0.6b."

@@ -12,7 +12,7 @@ from torch import Tensor
 from lofi.backends.ace_step_15.planner import prompts
 from lofi.backends.ace_step_15.planner.codes import code_text
 from lofi.backends.ace_step_15.planner.metadata import WRITTEN, missing, write_fields
-from lofi.backends.ace_step_15.planner.network import PlannerNetwork
+from lofi.backends.ace_step_15.planner.network import Network
 from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
 
 Check = Callable[[], None]
@@ -27,7 +27,7 @@ SHARPNESS: Final = 0.1
 class Judge:
     """Reads texts it is told behind codes it is shown, and notes how likely it finds them."""
 
-    def __init__(self, network: PlannerNetwork, vocabulary: Vocabulary, check: Check) -> None:
+    def __init__(self, network: Network, vocabulary: Vocabulary, check: Check) -> None:
         self._network = network
         self._vocabulary = vocabulary
         self._check = check
@@ -37,7 +37,7 @@ class Judge:
         """Returns what was predicted for each token of `target` [T, V], and those tokens [T]."""
         ids = self._vocabulary.encode(prompt + target)
         known = len(self._vocabulary.encode(prompt))
-        device = self._network.norm.weight.device
+        device = self._network.device
         cache = self._network.cache(1, len(ids))
         hidden = self._network(torch.tensor([ids], device=device), cache, self._check)
         logits = self._network.head(hidden[0, known - 1 : -1]).float()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from lofi.backends.ace_step_15.planner.config import PlannerConfig
-from lofi.backends.ace_step_15.planner.network import PlannerNetwork
+from lofi.backends.ace_step_15.planner.config import PlannerConfig, is_plain, read_config
+from lofi.backends.ace_step_15.planner.network import Network, PlannerNetwork
 from lofi.worker.weights import load
 
 Check = Callable[[], None]
@@ -28,14 +28,20 @@ def empty_network(config: PlannerConfig) -> PlannerNetwork:
         return PlannerNetwork(config)
 
 
-def load_network(
-    folder: Path, device: torch.device, dtype: torch.dtype, check: Check
-) -> PlannerNetwork:
+def load_network(folder: Path, device: torch.device, dtype: torch.dtype, check: Check) -> Network:
     """Reads the weights of a checkpoint folder: one file or shards, names with or without `model.`.
+
+    A checkpoint that is not built as the published ones runs through transformers.
 
     Raises:
         ModelNotFound, ModelLoadFailed: files are missing, broken, or of another network.
     """
-    network = empty_network(PlannerConfig.load(folder))
+    config = read_config(folder)
+    if not is_plain(config):
+        # imported only here: transformers takes seconds
+        from lofi.backends.ace_step_15.planner.fallback import load_fallback
+
+        return load_fallback(folder, config, device, dtype, check)
+    network = empty_network(PlannerConfig.of(config))
     load(network, folder, dtype=dtype, device=str(device), rename=bare_name, check=check)
     return network
