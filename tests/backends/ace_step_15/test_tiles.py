@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -66,7 +68,7 @@ def test_tiles_cover_everything_once_and_share_one_shape(length: int) -> None:
     plan = tiles(length, 32, DECODE_OVERLAP)
     assert plan[0].start == 0
     assert plan[-1].stop == length
-    for tile, following in zip(plan, plan[1:], strict=False):
+    for tile, following in pairwise(plan):
         assert tile.stop == following.start
     for tile in plan:
         assert tile.high - tile.low == min(32, length)

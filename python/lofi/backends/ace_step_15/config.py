@@ -12,6 +12,7 @@ HOP = 1920
 FRAME_RATE = SAMPLE_RATE // HOP
 MIN_FRAMES = 128
 """The shortest latent the models were trained on: 5.12 s."""
+MAX_FRAMES = 600 * FRAME_RATE
 REFERENCE_SEC = 30
 CODES_PER_SEC = 5
 

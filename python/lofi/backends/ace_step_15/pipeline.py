@@ -14,18 +14,25 @@ import torch
 
 from lofi.backends.ace_step_15 import sound
 from lofi.backends.ace_step_15.adapters import Adapter, read_adapter
-from lofi.backends.ace_step_15.config import FRAME_RATE, ModelConfig
+from lofi.backends.ace_step_15.config import FRAME_RATE, HOP, MAX_FRAMES, ModelConfig
 from lofi.backends.ace_step_15.encoders import never
 from lofi.backends.ace_step_15.rendering import SMALLEST_TILE_FRAMES, Means, Rendering
 from lofi.backends.ace_step_15.request import Audio, Request
-from lofi.backends.ace_step_15.stages import STAGES, Stages
+from lofi.backends.ace_step_15.stages import STAGES, StageName, Stages
 from lofi.backends.ace_step_15.weights import open_bundle
-from lofi.worker.backend import Check, Event, Model, Phase, Step, Stretch
-from lofi.worker.device import choose, name_of, policy, set_threads
+from lofi.worker.backend import Check, Event, Model, Notice, Phase, Step, Stretch
+from lofi.worker.device import choose, name_of, policy, self_test, set_threads
 from lofi.worker.memory import Residency, free_bytes, guard_paging, plan, wait_for_memory
 
 TILE_FRAMES = {"cpu": 64, "mps": 32, "cuda": 512}
+ENCODE_TILE_FRAMES = 256
 WIRE_TYPE = "ace_step_15"
+NEEDED: dict[StageName, frozenset[str]] = {
+    "text": frozenset({"attention"}),
+    "dit": frozenset({"attention", "gather"}),
+    "vae": frozenset({"convolution"}),
+}
+"""The operations of the device's self-test that a stage stands on."""
 
 
 class Pipeline:
@@ -36,6 +43,7 @@ class Pipeline:
         self._model = model
         self._adapters: dict[Path, Adapter] = {}
         self._words: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._is_tested = False
 
     @classmethod
     def open(
@@ -81,8 +89,23 @@ class Pipeline:
         stages = self._stages
         yield Phase("loading", len(STAGES), stages.policy.device, name_of(stages.policy.dtype))
         yield from stages.policy.warnings
+        if stages.policy.device.startswith("mps") and not self._is_tested:
+            yield from self.distrust(self_test(stages.policy.device))
+            self._is_tested = True
         for done, _ in enumerate(stages.load(check), 1):
             yield Step(done, len(STAGES))
+
+    def distrust(self, wrong: list[str]) -> Iterator[Event]:
+        """Keeps the stages that stand on `wrong` operations of the device on the CPU."""
+        for name, needed in NEEDED.items():
+            found = sorted(needed.intersection(wrong))
+            if found:
+                self._stages.keep_on_cpu(name)
+                yield Notice(
+                    "DEGRADED",
+                    f"{', '.join(found)} is wrong on {self._stages.policy.device}: "
+                    f"{name} runs on the CPU",
+                )
 
     def place(self, frames: int, check: Check = never) -> Iterator[Event]:
         """Plans the memory of a job of `frames` latent frames and places the networks."""
@@ -101,17 +124,29 @@ class Pipeline:
     @property
     def tile_frames(self) -> int:
         """Latent frames the autoencoder decodes at once."""
-        if self._model.vae_tile_sec is not None:
-            return max(SMALLEST_TILE_FRAMES, round(self._model.vae_tile_sec * FRAME_RATE))
         kind = self._stages.device("vae").partition(":")[0]
-        return TILE_FRAMES.get(kind, 128)
+        frames = TILE_FRAMES.get(kind, 128)
+        if self._model.vae_tile_sec is not None:
+            frames = max(SMALLEST_TILE_FRAMES, round(self._model.vae_tile_sec * FRAME_RATE))
+        return min(frames, self._longest_tile)
+
+    @property
+    def _longest_tile(self) -> int:
+        """Latent frames whose samples a convolution of the device can still take."""
+        limit = self._stages.policy.conv_limit
+        on_cpu = self._stages.device("vae").startswith("cpu")
+        return MAX_FRAMES if limit is None or on_cpu else limit // HOP
 
     def rendering(
         self, request: Request, check: Check = never, latents_path: Path | None = None
     ) -> Rendering:
         """One request's way through the stages; raises at once if it cannot be done."""
         means = Means(
-            self._stages, self.tile_frames, self._model.oom_fallback == "cpu", self._words
+            self._stages,
+            self.tile_frames,
+            min(ENCODE_TILE_FRAMES, self._longest_tile),
+            self._model.oom_fallback == "cpu",
+            self._words,
         )
         return Rendering(request, means, check, latents_path)
 

@@ -39,7 +39,6 @@ from lofi.worker.memory import Footing, Limits, withstand
 
 T = TypeVar("T")
 SMALLEST_TILE_FRAMES = 32
-ENCODE_TILE_FRAMES = 256
 REFERENCE_FRAMES = 750
 TARGET_PEAK = 10 ** (-1 / 20)
 HEADROOM = 1.5
@@ -59,6 +58,8 @@ class Means:
 
     stages: Stages
     tile_frames: int
+    """Latent frames decoded at once."""
+    encode_frames: int
     may_use_cpu: bool
     words: dict[tuple[str, str], tuple[Tensor, Tensor]]
     """Encoded prompts by text and lyric prompt; takes of one request share them."""
@@ -109,6 +110,11 @@ class Rendering:
         if self._latents_path is not None:
             self._keep_latents(self._latents_path)
         yield from self.decode()
+
+    @property
+    def encode_frames(self) -> int:
+        """Latent frames encoded at once."""
+        return self._means.encode_frames
 
     # Lengths and words ---------------------------------------------------------------------------
 
@@ -318,7 +324,7 @@ class Rendering:
             yield from ()
             with self.stages.use("vae") as vae:
                 device = self.stages.device("vae")
-                posterior = tiles.encode(vae, waves.to(device), ENCODE_TILE_FRAMES, self._check)
+                posterior = tiles.encode(vae, waves.to(device), self.encode_frames, self._check)
             shape = (1, frames, posterior.mean.shape[-1])
             noise = torch.randn(shape, generator=draws(subseed(self.request.seed, name)))
             return posterior.sample(noise.to(device)).cpu()

@@ -38,15 +38,16 @@ class Stages:
         self.tokenizer: TextTokenizer = load_tokenizer(bundle)
         self.silence: Tensor = load_silence(bundle)
         self._residents = Residents(policy.device, Residency.NONE)
-        self._policies: dict[str, Policy] = dict.fromkeys(STAGES, policy)
+        self._homes: dict[str, Policy] = dict.fromkeys(STAGES, policy)
+        self._policies: dict[str, Policy] = dict(self._homes)
         self._merger: Merger | None = None
 
     def load(self, check: Check) -> Iterator[StageName]:
         """Loads what is missing; yields after each stage. A job's precision retries end here."""
         for name in STAGES:
-            if self._policies[name] != self.policy:
+            if self._policies[name] != self._homes[name]:
                 self._residents.drop(name)
-                self._policies[name] = self.policy
+                self._policies[name] = self._homes[name]
             if name not in self._residents:
                 self._residents.add(name, self._read(name, check))
                 if name == "dit":
@@ -74,6 +75,10 @@ class Stages:
     def device(self, name: StageName) -> str:
         """Where the stage computes."""
         return self._policies[name].device
+
+    def keep_on_cpu(self, name: StageName) -> None:
+        """Moves a stage away from a device that computes wrongly, for good."""
+        self._homes[name] = self.policy.on_cpu()
 
     def settle(self, residency: Residency) -> None:
         """Places the networks for a job."""

@@ -24,6 +24,8 @@ from lofi.nn.convolution import channels_last
 from lofi.worker.backend import Check
 from lofi.worker.weights import load, load_pickle, weight_files
 
+MODEL_WEIGHTS = "model"
+VAE_WEIGHTS = "diffusion_pytorch_model"
 VAE_FOLDER = "vae"
 TEXT_FOLDER = "Qwen3-Embedding-0.6B"
 CONFIG = "config.json"
@@ -59,7 +61,9 @@ def open_bundle(folder: Path, variant: str = "turbo") -> Bundle:
     for component in (folder, model, vae, text):
         if not component.is_dir():
             raise _missing(component)
-    for component in (model, vae, text):
+    for component, stem in ((model, MODEL_WEIGHTS), (vae, VAE_WEIGHTS), (text, MODEL_WEIGHTS)):
+        if not any(component.glob(f"{stem}.safetensors*")):
+            raise _missing(component / f"{stem}.safetensors")
         weight_files(component)
     bundle = Bundle(
         model,
@@ -166,9 +170,11 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.endswith(".weight_v"):
             stem = name.removesuffix(".weight_v")
             length = tensors.get(f"{stem}.weight_g")
-            if length is None:
+            if length is None or length.shape != (tensor.shape[0], 1, 1):
                 raise ModelLoadFailed(
-                    f"The autoencoder lacks {stem}.weight_g", tensor=f"{stem}.weight_g"
+                    f"The autoencoder's {stem}.weight_g is missing or of another shape",
+                    hint="Fetch the autoencoder again.",
+                    tensor=f"{stem}.weight_g",
                 )
             v = tensor.float()
             norm = v.flatten(1).norm(dim=1).view(-1, 1, 1)
