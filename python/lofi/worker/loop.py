@@ -31,6 +31,9 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     # A Ctrl-C in the terminal goes to the whole group; the daemon decides what it means here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    # Read once, by numpy's first import: its threads would spin through every small product.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     # Only now, when nothing they print can reach the frames.
     from lofi.worker.runner import Runner
     from lofi.worker.shelf import PACKAGES, Shelf
