@@ -1,0 +1,202 @@
+"""A model from the hub to a track: consent, a cut, going on, verify, generate, remove."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import clock, hub
+from tests.checkpoints import ace_step_15, ace_step_15_lm, ace_step_v1, musicgen
+from tests.daemon.callers import REPO, Caller, Home
+
+BUNDLE = "ACE-Step/Ace-Step1.5"
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The published repositories, tiny."""
+    root = tmp_path_factory.mktemp("hub")
+    bundle = ace_step_15.write_bundle(root / "bundle")
+    lm = root / "lm"
+    ace_step_15_lm.write(lm, "0.6B")
+    v1 = ace_step_v1.write_checkpoint(root / "v1")
+    vocabulary = root / "source"
+    vocabulary.mkdir()
+    musicgen.tokenizer().save(str(vocabulary / "vocab.json"))
+    return {
+        BUNDLE: bundle,
+        "ACE-Step/acestep-5Hz-lm-0.6B": lm / "acestep-5Hz-lm-0.6B",
+        "ACE-Step/ACE-Step-v1-3.5B": v1,
+        "ace-step/ACE-Step": vocabulary,
+        "facebook/musicgen-small": musicgen.write(root / "musicgen" / "small"),
+    }
+
+
+@pytest.fixture
+def server(repositories: dict[str, Path]) -> Iterator[hub.Hub]:
+    with hub.running(repositories) as running:
+        yield running
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    made = Home()
+    yield made
+    made.close()
+
+
+def start(home: Home, server: hub.Hub, **environment: str) -> Caller:
+    vocabulary = server.repositories["ace-step/ACE-Step"] / "vocab.json"
+    environment["TINY_VOCABULARY_BYTES"] = str(vocabulary.stat().st_size)
+    process = subprocess.Popen(
+        [sys.executable, str(REPO / "tests" / "tiny_daemon.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**home.environment, "HF_ENDPOINT": server.url, **environment},
+        cwd=home.path,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    caller = Caller(process.stdin.fileno(), process.stdout.fileno(), process, None)
+    caller.initialize()
+    return caller
+
+
+def stop(caller: Caller) -> None:
+    assert caller.process is not None and caller.process.stdin is not None
+    caller.process.stdin.close()
+    assert caller.process.wait(10) == 0
+    caller.close()
+
+
+def _bytes_of(daemon: Caller) -> int:
+    downloads = daemon.call("download_status")["downloads"]
+    return int(downloads[0].get("file_bytes_downloaded", 0)) if downloads else 0
+
+
+def _removed(daemon: Caller, backend: str) -> dict[str, Any] | None:
+    answer = daemon.answer(daemon.send("backend_remove", backend=backend, confirm=True))
+    if "error" in answer:
+        assert answer["error"]["data"]["code"] == "BUSY"
+    result: dict[str, Any] | None = answer.get("result")
+    return result
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("musicgen", {}, {"duration_sec": 5}),
+    ("ace-step", {}, {"duration_sec": 5, "infer_steps": 2}),
+    ("ace-step-1.5", {"lm_model": "0.6b"}, {"duration_sec": 10, "infer_steps": 2}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("backend", "choice", "request_params"), CASES, ids=lambda case: str(case))
+def test_from_consent_to_a_track(
+    home: Home,
+    server: hub.Hub,
+    backend: str,
+    choice: dict[str, Any],
+    request_params: dict[str, Any],
+) -> None:
+    daemon = start(home, server)
+    refused = daemon.refused("download_backend", backend=backend, **choice)
+    assert refused["data"]["code"] == "DOWNLOAD_CONSENT_REQUIRED"
+    assert {"bytes_total", "license", "source", "path", "free_bytes"} <= set(refused["data"])
+    assert not server.requests, "nothing is fetched before a yes"
+
+    server.stall_at = ".safetensors"
+    answer = daemon.call("download_backend", backend=backend, consent=True, **choice)
+    assert answer["started"]
+    clock.until(lambda: _bytes_of(daemon) > 0, 60, "the first bytes")
+    again = daemon.call("download_backend", backend=backend, consent=True, **choice)
+    assert (again["download_id"], again["started"]) == (answer["download_id"], False)
+    stop(daemon)  # in the middle of a file
+
+    server.stall_at = None
+    server.stall.set()
+    daemon = start(home, server)
+    states = {item["type"]: item["status"] for item in daemon.call("get_backends")["backends"]}
+    assert states[answer["backend"]] in ("partial", "not_installed")
+    daemon.call("download_backend", backend=backend, consent=True, **choice)
+    daemon.event("download_complete", backend=answer["backend"], seconds=60)
+    endings = [m["method"] for m in daemon.messages if m.get("method", "").startswith("download_")]
+    assert endings.count("download_complete") == 1
+    assert not {"download_error", "download_cancelled"} & set(endings)
+
+    verified = daemon.call("backend_verify", backend=backend, deep=True)
+    assert verified["ok"], verified["files"]
+    before = len(server.requests)
+    made = daemon.call("generate", prompt="slow piano", backend=backend, seed=1, **request_params)
+    assert "+" not in made["model_version"], "pinned weights carry the published name"
+    track = daemon.event("generation_complete", track_id=made["track_id"], seconds=120)
+    assert Path(track["path"]).stat().st_size > 10_000
+    assert len(server.requests) == before, "rendering asks the network for nothing"
+
+    # the lane tidies up for a moment after its last word; BUSY says try again
+    removed = clock.until(lambda: _removed(daemon, backend), 10, "the model's removal")
+    assert removed["freed_bytes"] > 0
+    states = {item["type"]: item["status"] for item in daemon.call("get_backends")["backends"]}
+    assert states[answer["backend"]] == "not_installed"
+    stop(daemon)
+
+
+def test_a_cancelled_download_keeps_what_it_has(home: Home, server: hub.Hub) -> None:
+    server.stall_at = WEIGHTS
+    daemon = start(home, server)
+    answer = daemon.call("download_backend", backend="musicgen", consent=True)
+    daemon.event("download_progress", file_name=WEIGHTS, seconds=30)
+    assert daemon.call("download_status")["downloads"][0]["download_id"] == answer["download_id"]
+    assert daemon.call("download_cancel", backend="musicgen")["cancelled"]
+    cancelled = daemon.event("download_cancelled", download_id=answer["download_id"])
+    assert cancelled["bytes_downloaded"] > 0
+    kept = home.path / "cache" / "lofi.nvim" / "musicgen" / ".staging" / "small"
+    assert (kept / f"{WEIGHTS}.part").stat().st_size > 0
+    assert daemon.refused("download_cancel")["data"]["code"] == "NOT_CANCELLABLE"
+    stop(daemon)
+
+
+def test_a_refusing_hub_is_one_error(home: Home, server: hub.Hub) -> None:
+    server.status_of["/api/models"] = [401] * 9
+    daemon = start(home, server)
+    daemon.call("download_backend", backend="musicgen", consent=True)
+    error = daemon.event("download_error", backend="musicgen", seconds=30)
+    assert error["code"] == "MODEL_DOWNLOAD_FAILED"
+    assert "HF_TOKEN" in error["hint"]
+    assert not (home.path / "cache" / "lofi.nvim" / "musicgen" / "small").exists()
+    stop(daemon)
+
+
+def test_offline_is_offline(home: Home, server: hub.Hub, repositories: dict[str, Path]) -> None:
+    daemon = start(home, server, LOFI_OFFLINE="1")
+    refused = daemon.refused("download_backend", backend="musicgen", consent=True)
+    assert refused["data"]["code"] == "OFFLINE"
+    source = str(repositories["facebook/musicgen-small"].parent)
+    daemon.call("download_backend", backend="musicgen", consent=True, source=source)
+    daemon.event("download_complete", backend="musicgen", seconds=30)
+    assert not server.requests
+    stop(daemon)
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"backend": "procedural"}, "INVALID_PARAMS"),
+        ({"backend": "nothing"}, "INVALID_BACKEND"),
+        ({"backend": "musicgen", "variant": "huge"}, "INVALID_BACKEND"),
+        ({"backend": "musicgen", "lm_model": "0.6b"}, "INVALID_PARAMS"),
+        ({"backend": "ace-step-1.5", "lm_model": "9b"}, "INVALID_PARAMS"),
+        ({"backend": "ace-step-1.5", "components": ["x"]}, "INVALID_PARAMS"),
+        ({"backend": "musicgen", "source": "/nowhere/at/all"}, "INVALID_PARAMS"),
+    ],
+)
+def test_wrong_wishes(home: Home, server: hub.Hub, params: dict[str, Any], code: str) -> None:
+    daemon = start(home, server)
+    assert daemon.refused("download_backend", consent=True, **params)["data"]["code"] == code
+    assert not server.requests
+    stop(daemon)
