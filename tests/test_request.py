@@ -12,6 +12,7 @@ from lofi.errors import InvalidParams, InvalidScheduler
 from lofi.parameters import known_names
 from lofi.request import (
     DEFAULTS,
+    apart,
     bare_model,
     numbered,
     params,
@@ -100,6 +101,20 @@ def test_a_plan_fills_what_was_unset_only() -> None:
     assert filled["audio_codes"] == "1,2"
     assert (filled["seed"], filled["lm_seed"], filled["lm_batch_size"]) == (12, 22, 1)
     assert read_requests(json.dumps(write_request(filled, full=True))) == [filled]
+
+
+def test_several_plans_are_asked_for_apart() -> None:
+    first, second = apart(one(lm_batch_size=2, seed=4))
+    assert (first["seed"], second["seed"], second["lm_seed"]) == (4, 5, -1)
+    assert first["lm_batch_size"] == second["lm_batch_size"] == 1
+    assert apart(one()) == [one()]
+
+
+def test_modes_of_the_planner() -> None:
+    given, _ = params(one(caption="idea", use_cot_caption=False, lm_mode="inspire"))
+    assert given["use_cot_caption"] and given["auto_lyrics"]
+    _, warnings = params(one(caption="x", lyrics="la", lm_mode="format"))
+    assert "lofi plan format" in warnings[0]
 
 
 def test_the_full_form_holds_everything() -> None:

@@ -192,6 +192,18 @@ def with_plan(
     return filled
 
 
+def apart(request: SongRequest) -> list[SongRequest]:
+    """Returns a request for each plan that is asked for: `lm_batch_size` 1, seeds counting up."""
+    return [
+        {
+            **request,
+            "lm_batch_size": 1,
+            **{name: request[name] + index for name in ("seed", "lm_seed") if request[name] >= 0},
+        }
+        for index in range(max(1, request["lm_batch_size"]))
+    ]
+
+
 def params(request: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Returns the parameters of `generate` for a request, and warnings of what has no counterpart.
 
@@ -212,6 +224,8 @@ def params(request: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     given["lyrics"] = "" if request["lyrics"] == INSTRUMENTAL else request["lyrics"]
     if not request["lyrics"] and not request["audio_codes"]:
         given["auto_lyrics"] = True
+    if request["lm_mode"] == "inspire":
+        given["use_cot_caption"] = True  # the caption is an idea, to be written out
     for name in ("seed", "lm_seed"):
         if request[name] >= 0:
             given[name] = request[name]
@@ -276,6 +290,8 @@ def _unmatched(request: Mapping[str, Any]) -> list[str]:
         warnings.append("vae is ignored: there is one")
     if request["output_format"] == "wav24":
         warnings.append("wav24 is written as wav32")
+    if request["lm_mode"] == "format":
+        warnings.append("lm_mode format: rendered as given; lofi plan format tidies it first")
     for name in ("mp3_bitrate", "peak_clip"):
         if request[name] != DEFAULTS[name]:
             warnings.append(f"{name} is ignored")

@@ -93,6 +93,22 @@ def test_codes_out_of_range_are_refused(planner: Planner, codes: Any) -> None:
         list(operate(planner, "lm_understand", {"audio_codes": codes}, never))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("keyscale", "H major"), ("vocal_language", "klingon"), ("bpm", 301), ("timesignature", 5)],
+)
+def test_what_the_model_never_learned_is_refused(planner: Planner, name: str, value: Any) -> None:
+    with pytest.raises(InvalidParams) as raised:
+        list(operate(planner, "lm_format", {"prompt": "x", name: value}, never))
+    assert raised.value.data["param"] == name
+    assert raised.value.hint
+
+
+def test_a_short_duration_is_refused(planner: Planner) -> None:
+    with pytest.raises(InvalidDuration):
+        list(operate(planner, "lm_format", {"prompt": "x", "duration_sec": 5}, never))
+
+
 def test_codes_are_planned_without_rendering(planner: Planner) -> None:
     params = {"prompt": "lofi", "duration_sec": 10.1, "bpm": 80, "lm_seed": 3, "seed": 9}
     plan = answered(planner, "lm_codes", **params)

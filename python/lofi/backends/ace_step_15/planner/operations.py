@@ -17,7 +17,13 @@ from lofi.backends.ace_step_15.planner.brief import (
 )
 from lofi.backends.ace_step_15.planner.codes import parse_codes
 from lofi.backends.ace_step_15.planner.flow import Events
-from lofi.backends.ace_step_15.planner.metadata import Metadata, missing
+from lofi.backends.ace_step_15.planner.metadata import (
+    Metadata,
+    is_legal,
+    meter,
+    missing,
+    values_of,
+)
 from lofi.backends.ace_step_15.planner.planner import Planner
 from lofi.backends.ace_step_15.planner.reading import Written
 from lofi.errors import InvalidDuration, InvalidParams, MethodNotFound
@@ -68,7 +74,7 @@ def _inspire(
     planner: Planner, params: Mapping[str, Any], seed: int, check: Check
 ) -> Events[dict[str, Any]]:
     instrumental = bool(params.get("instrumental"))
-    fixed = _language(params)
+    fixed = _checked(_language(params))
     written = yield from planner.inspire(
         str(params.get("query") or ""),
         instrumental=instrumental,
@@ -87,7 +93,7 @@ def _format(
     written = yield from planner.rewrite(
         brief.caption,
         str(params.get("lyrics") or ""),
-        fixed={**brief.fixed, **_language(params)},
+        fixed=_checked({**brief.fixed, **_language(params)}),
         sampling=_sampling(params, WRITING_TEMPERATURE),
         seed=seed,
         check=check,
@@ -179,6 +185,31 @@ def _text(metadata: Metadata, name: str) -> str:
 def _language(params: Mapping[str, Any]) -> Metadata:
     language = params.get("vocal_language")
     return {} if missing(language) or language == "unknown" else {"language": language}
+
+
+def _checked(fixed: Metadata) -> Metadata:
+    """Returns what the model is to be told, if it can be told that.
+
+    Raises:
+        InvalidDuration, InvalidParams: a value the model was never trained on.
+    """
+    for name, value in fixed.items():
+        if name == "timesignature":
+            value = fixed[name] = meter(value)
+        if not is_legal(name, value):
+            kind = InvalidDuration if name == "duration" else InvalidParams
+            known = values_of(name)
+            raise kind(
+                f"The planner knows no {name} {value!r}",
+                hint=f"One of {', '.join(known)}."
+                if len(known) < 100
+                else f"From {known[0]} to {known[-1]}.",
+                param=_PARAMS.get(name, name),
+            )
+    return fixed
+
+
+_PARAMS: Final = {"duration": "duration_sec", "language": "vocal_language"}
 
 
 def _sampling(params: Mapping[str, Any], temperature: float) -> Sampling:
