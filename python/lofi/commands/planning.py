@@ -140,7 +140,8 @@ def run_request(options: argparse.Namespace) -> int:
 
 
 def _requests(text: str, *, strict: bool) -> Iterator[tuple[dict[str, Any], list[str], str]]:
-    for song in request.read_requests(text, strict=strict):
+    songs = request.read_requests(text, strict=strict)
+    for song in (one for asked in songs for one in request.apart(asked)):
         params, warnings = request.params(song)
         suffix = {"wav32": "wav"}.get(params["format"], params["format"])
         yield params, warnings, suffix

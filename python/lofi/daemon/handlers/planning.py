@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from lofi import catalog, subtitles
+from lofi import catalog, music, subtitles
 from lofi.catalog import LM_SIZES, Backend
 from lofi.daemon import durable
 from lofi.daemon.handlers import Call, Method
@@ -52,7 +52,7 @@ class Planning:
         }
 
     async def write(self, call: Call) -> dict[str, Any]:
-        return await self._plan(call, _given(call.params))
+        return await self._plan(call, _musical(_given(call.params)))
 
     async def understand(self, call: Call) -> dict[str, Any]:
         params = _given(call.params)
@@ -166,6 +166,14 @@ class Planning:
 
 def _given(params: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(params).items() if value is not None}
+
+
+def _musical(params: dict[str, Any]) -> dict[str, Any]:
+    """Brings a key and a meter into their one form, as `generate` does."""
+    for name, form in (("keyscale", music.keyscale), ("timesignature", music.timesignature)):
+        if name in params:
+            params[name] = form(params[name])
+    return params
 
 
 def _of(track: Track) -> dict[str, Any]:
