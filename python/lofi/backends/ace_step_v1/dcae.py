@@ -83,7 +83,8 @@ class MultiscaleAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> the same shape."""
         B, _, H, W = x.shape
-        pixels = x.movedim(1, -1)
+        # contiguous here and below: strided bfloat16 products are ten times slower on a CPU
+        pixels = x.movedim(1, -1).contiguous()
         qkv = torch.cat([self.to_q(pixels), self.to_k(pixels), self.to_v(pixels)], dim=-1)
         qkv = qkv.movedim(-1, 1)
         views = torch.cat([qkv, *(scale(qkv) for scale in self.to_qkv_multiscale)], dim=1)
@@ -93,7 +94,7 @@ class MultiscaleAttention(nn.Module):
         q, k = F.relu(q), F.relu(k)
         weight = k.sum(-1)[:, :, None] @ q
         y = (v @ k.mT) @ q / (weight + ATTENTION_EPSILON)
-        y = y.reshape(B, -1, H, W).to(x.dtype).movedim(1, -1)
+        y = y.reshape(B, -1, H, W).to(x.dtype).movedim(1, -1).contiguous()
         return x + self.norm_out(self.to_out(y).movedim(-1, 1))
 
 
@@ -179,6 +180,13 @@ def _nothing() -> None:
     """The check of a caller who never cancels."""
 
 
+def _channels_last(x: Tensor) -> Tensor:
+    """The layout in which wide convolutions are fastest, by a third on a CPU."""
+    if x.device.type == "mps":
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def _blocks(stages: Iterable[nn.Module]) -> Iterator[nn.Module]:
     for stage in stages:
         yield from stage.children()
@@ -226,7 +234,7 @@ class Encoder(nn.Module):
 
     def outer(self, x: Tensor, check: Check = _nothing) -> Tensor:
         """Any stretch of the image [B, 2, 128, 8T] -> features [B, C, H, W]."""
-        x = self.conv_in(x)
+        x = self.conv_in(_channels_last(x))
         for block in _blocks(self.down_blocks[: self.local_stages]):
             x = block(x)
             check()
@@ -292,6 +300,7 @@ class Decoder(nn.Module):
 
     def outer(self, x: Tensor, check: Check = _nothing) -> Tensor:
         """Any stretch of features [B, C, 16, T] -> image [B, 2, 128, 8T]."""
+        x = _channels_last(x)
         for block in _blocks(reversed(self.up_blocks[: self.local_stages])):
             x = block(x)
             check()

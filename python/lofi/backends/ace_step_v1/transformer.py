@@ -98,7 +98,15 @@ class GatedConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, C] -> the same shape."""
         x = F.silu(self.inverted_conv(x), inplace=True)
-        x = self.depth_conv.conv(x.transpose(1, 2)).transpose(1, 2)
+        conv = self.depth_conv.conv
+        # as a convolution of height 1 the channels stay innermost in memory, in and out
+        x = F.conv2d(
+            x.transpose(1, 2)[:, :, None],
+            conv.weight[:, :, None],
+            conv.bias,
+            padding=(0, 1),
+            groups=conv.groups,
+        )[:, :, 0].transpose(1, 2)
         a, gate = x.chunk(2, dim=-1)
         return self.point_conv(a * F.silu(gate))
 
@@ -147,7 +155,7 @@ class PatchIn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, 8, 16, T] -> [B, T, C]."""
-        return self.early_conv_layers(x).flatten(2).transpose(1, 2)
+        return self.early_conv_layers(x).flatten(2).transpose(1, 2).contiguous()
 
 
 class PatchOut(nn.Module):
