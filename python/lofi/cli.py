@@ -59,6 +59,7 @@ def _daemon(argv: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of every command a person types."""
     from lofi.commands import (
+        bench,
         completion,
         generate,
         library,
@@ -79,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     plain = commands.add_parser
     commands.add_parser = lambda name, **more: plain(name, parents=[common], **more)  # type: ignore[method-assign]
-    for subject in (generate, player, library, planning, models, system, listen):
+    for subject in (generate, player, library, planning, models, system, bench, listen):
         subject.add(commands)
     completion.add(commands, top)
     daemon = commands.add_parser("daemon", help="JSON-RPC on stdio, for editors and scripts")
