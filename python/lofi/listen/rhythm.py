@@ -12,6 +12,8 @@ FRAME, HOP_SEC = 1024, 1 / 187.5
 BANDS = 24
 COMB = ((0.5, 0.5), (1.0, 1.0), (2.0, 1.0), (4.0, 0.7))
 """Multiples of the beat's frequency and their weights."""
+LEAST_RISE = 5.0
+"""Least height of the curve that is an onset: less is the beating of a held chord."""
 SLOWEST_BPM, FASTEST_BPM, LIKELY_BPM = 50.0, 180.0, 96.0
 
 
@@ -90,7 +92,8 @@ def peaks(found: Onsets) -> Samples:
     wide = round(0.5 * found.rate)
     sums = np.concatenate([[0.0], np.cumsum(np.pad(curve, wide, mode="edge"))])
     mean = (sums[2 * wide + 1 :] - sums[: -2 * wide - 1]) / (2 * wide + 1)
-    tops = (curve >= around.max(axis=1)) & (curve > 1.3 * mean) & (curve > 0.12 * curve.max())
+    enough = max(LEAST_RISE, 0.12 * float(curve.max()))
+    tops = (curve >= around.max(axis=1)) & (curve > 1.3 * mean) & (curve > enough)
     return np.flatnonzero(tops) / found.rate
 
 

@@ -45,6 +45,8 @@ class Outcome:
     """Seeds for which it moved the right way."""
     effect: float
     """Mean movement over its spread between seeds."""
+    beyond: float
+    """Mean movement over the spread that the figure has without the word."""
 
     @property
     def ok(self) -> bool:
@@ -81,13 +83,10 @@ def _detune_cents(sound: Sound) -> float:
     return 100 * total / weight
 
 
-def _depth_db(sound: Sound) -> float:
-    """How far the upper middle falls between notes: a room fills the gaps."""
-    band = filtered(sound.mono, sound.rate, Response(700, 3500))
-    size = sound.rate // 50
-    frames = band[: len(band) // size * size].reshape(-1, size)
-    level = 20 * np.log10(np.sqrt(np.mean(frames**2, axis=1)) + 1e-6)
-    return float(np.percentile(level, 90) - np.percentile(level, 25))
+def _width(sound: Sound) -> float:
+    """How little left and right agree in the middle: a room comes from everywhere."""
+    left, right = (filtered(x, sound.rate, Response(300, 2500)) for x in sound.samples)
+    return -float(np.corrcoef(left, right)[0, 1])
 
 
 HEARD: dict[str, Callable[[Track], float]] = {
@@ -98,7 +97,7 @@ HEARD: dict[str, Callable[[Track], float]] = {
     "brightness": lambda track: tone.colour(*tone.long_term(track.sound)).centroid_hz,
     "floor": lambda track: _floor_db(track.sound, 2000, 7000),
     "detune": lambda track: _detune_cents(track.sound),
-    "room": lambda track: -_depth_db(track.sound),
+    "room": lambda track: _width(track.sound),
 }
 """Figures taken from the sound."""
 
@@ -206,7 +205,8 @@ def measure(promise: Promise, base: dict[int, Track], said: dict[int, Track]) ->
         role, value = promise.figure.split("=")
         hits = [_has(role, value, f"{BASE} {promise.word}", seed) for seed in SEEDS]
         misses = [_has(role, value, BASE, seed) for seed in SEEDS]
-        return Outcome(promise, float(np.mean(misses)), float(np.mean(hits)), sum(hits), 9.0)
+        before, after = float(np.mean(misses)), float(np.mean(hits))
+        return Outcome(promise, before, after, sum(hits), 9.0, 9.0)
     before, after = [], []
     for seed in SEEDS:
         if promise.figure in HEARD:
@@ -225,10 +225,14 @@ def judged(promise: Promise, before: Sequence[float], after: Sequence[float]) ->
         # A seed that was minor already cannot become more so: count where it ends up.
         wanted = 1.0 if promise.way > 0 else 0.0
         kept = int(np.sum(np.asarray(after) == wanted))
-        return Outcome(promise, float(np.mean(before)), float(np.mean(after)), kept, 9.0)
+        spread = float(np.std(before)) + 1e-9
+        beyond = float(np.mean(moved)) / spread
+        return Outcome(promise, float(np.mean(before)), float(np.mean(after)), kept, 9.0, beyond)
     kept = int(np.sum(moved > 0))
-    effect = float(np.mean(moved) / (np.std(moved) + 1e-9))
-    return Outcome(promise, float(np.mean(before)), float(np.mean(after)), kept, min(99, effect))
+    shift = float(np.mean(moved))
+    effect = min(99.0, shift / (float(np.std(moved)) + 1e-9))
+    beyond = min(99.0, shift / (float(np.std(before)) + 1e-9))
+    return Outcome(promise, float(np.mean(before)), float(np.mean(after)), kept, effect, beyond)
 
 
 def _has(role: str, value: str, prompt: str, seed: int) -> bool:

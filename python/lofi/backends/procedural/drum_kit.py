@@ -196,6 +196,8 @@ def _ride(tuning: float, draws: Draws) -> Samples:
     count = _count(1.2)
     x = damped(hz, levels, decays, count, phase=0.7)
     x += damped([2950 * tuning], [0.55], [28], count)
+    # The wash: partials alone ring like a wine glass.
+    x += 0.16 * _noise(draws, 3000, 9500, 1.2) * _fade(1.2, 0.22)
     return soften(x, 0.0012, 0.3)
 
 

@@ -14,6 +14,7 @@ VARIANTS = 4
 HAT_PAN, PERCUSSION_PAN = 0.28, 0.4
 GHOST_STEPS = (3, 7, 9, 11, 14, 15)
 PERC_STEPS = (3, 6, 11, 14)
+EXTRA_KICKS = (6, 9, 14)
 PARTS = {"kick": "kick", "snare": "snare", "rim": "snare", "clap": "snare", "brush": "snare"}
 PANS = {"hat": HAT_PAN, "open": HAT_PAN, "ride": HAT_PAN, "pedal": HAT_PAN}
 PANS |= {"shaker": -PERCUSSION_PAN, "perc": PERCUSSION_PAN}
@@ -70,6 +71,10 @@ class Drummer:
             if not thin:
                 level = self._settings.drums_level
                 pen.hit("kick", step, level * (0.95 if step == 0 else 0.8))
+        if self._kit != "house":
+            for step in EXTRA_KICKS:
+                if step not in steps and pen.draws.chance(max(0.0, -0.7 * lean)):
+                    pen.hit("kick", step, 0.6 * level)
 
     def _backbeat(self, pen: _Pen, bar: Bar, section: Section, plan: _Plan) -> None:
         steps = backbeat_steps(self._settings.meter, bar.index)
@@ -88,10 +93,11 @@ class Drummer:
         voice = "rim" if plan.rim or self._kit == "rim" else "snare"
         for step in steps:
             pen.hit(voice, step, level * (0.62 if self._kit == "soft" else 0.85))
-        ghosts = 0.1 + 0.36 * plan.ghost * self._settings.density
+        lean = max(0.0, self._settings.density - 0.5)
+        ghosts = 0.1 + 0.36 * plan.ghost * self._settings.density + 0.5 * lean
         for step in GHOST_STEPS:
             if pen.draws.chance(ghosts):
-                pen.hit("snare", step, pen.draws.between(0.2, 0.3))
+                pen.hit("snare", step, pen.draws.between(0.2, 0.3) + 0.2 * lean)
 
     def _percussion(self, pen: _Pen, section: Section, plan: _Plan) -> None:
         if self._kit in ("lofi", "rim", "soft"):
@@ -145,7 +151,7 @@ class _Plan:
         draws = Draws(settings.seed, f"drums/{section.index}")
         self._patterns = draws.shuffled(kicks)[:3]
         self.ghost = draws.unit()
-        self.sixteenths = draws.chance(0.3 + 1.2 * (settings.density - 0.5))
+        self.sixteenths = draws.chance(0.3 + 1.9 * (settings.density - 0.5))
         self.rim = draws.chance(0.35) or section.rim
 
     def kicks(self, bar: Bar, meter: int, draws: Draws) -> tuple[int, ...]:
@@ -200,8 +206,8 @@ def _hats(pen: _Pen, plan: _Plan, density: float, scale: float) -> None:
             pen.hit("hat", step, scale * (0.44 if on else 0.34))
     if plan.sixteenths:
         for step in range(1, pen.steps, 2):
-            if pen.draws.chance(min(0.9, 0.4 + 0.6 * max(0.0, -lean))):
-                pen.hit("hat", step, scale * 0.2)
+            if pen.draws.chance(min(0.9, 0.4 + 1.2 * max(0.0, -lean))):
+                pen.hit("hat", step, scale * (0.2 + 0.3 * max(0.0, -lean)))
 
 
 def _ride(pen: _Pen, plan: _Plan) -> None:

@@ -16,6 +16,8 @@ from lofi.backends.procedural.progressions import (
 from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.settings import Settings
 
+JAZZ_IN_CONTRASTS, JAZZ_EVERYWHERE = 0.2, 0.4
+
 
 @dataclass(frozen=True, slots=True)
 class Chord:
@@ -76,12 +78,11 @@ class _Choice:
     def __init__(self, settings: Settings) -> None:
         mode = settings.key.minor
         self._draws = Draws(settings.seed, "harmony")
-        pool = list(PROGRESSIONS[(settings.style.name, mode)])
-        if settings.jazz_chords:
-            pool += self._draws.shuffled(PROGRESSIONS[("jazz", mode)])[:2]
-        self._pool = pool
+        own, jazz = PROGRESSIONS[(settings.style.name, mode)], PROGRESSIONS[("jazz", mode)]
+        self._pool = jazz if settings.jazz >= JAZZ_IN_CONTRASTS else own
         # The ear must learn where home is: the first progression starts there.
-        home = self._draws.pick([text for text in pool if text.startswith("0:")])
+        first = jazz if settings.jazz >= JAZZ_EVERYWHERE else own
+        home = self._draws.pick([text for text in first if text.startswith("0:")])
         self._known = {"A": home}
         # Half of the ambient tracks hold each chord for two bars.
         self._hold = settings.style.name == "ambient" and self._draws.chance(0.5)

@@ -9,7 +9,7 @@ from lofi.backends.procedural.form import PHRASE_BARS, Section
 from lofi.backends.procedural.notes import Bar, Note, VoicedSlot
 from lofi.backends.procedural.patterns import KEYS, Hit
 from lofi.backends.procedural.randomness import Draws
-from lofi.backends.procedural.settings import Settings
+from lofi.backends.procedural.settings import HELD, Settings
 
 RELEASES = {
     "ep": 0.18,
@@ -24,7 +24,6 @@ STRUM_SEC = {"ep": (0.008, 0.022), "piano": (0.008, 0.022), "guitar": (0.014, 0.
 PANS = (-0.42, 0.22, -0.08, 0.42)
 PAD_PANS = (-0.6, 0.5, 0.0, 0.2)
 PAD_RELEASE_SEC = 1.1
-HELD = ("pad", "strings")
 ARPEGGIOS = ((0, 2, 1, 3, 2, 1), (0, 1, 2, 3, 2, 1))
 EARLY_CHANCE = {"lofi": 0.14, "jazz": 0.22, "rain": 0.08}
 """How often a bar's first chord comes half a beat early."""
@@ -130,7 +129,7 @@ def _varied(bar: Bar, pattern: tuple[Hit, ...], hand: _Hand, draws: Draws) -> li
     ]
     for offbeat in (0.5, 1.5, 2.5, 3.5):
         free = all(abs(hit[0] - offbeat) >= 0.5 for hit in hits)
-        if free and offbeat < bar.beats and draws.chance(max(0.0, 0.9 * lean)):
+        if free and offbeat < bar.beats and draws.chance(max(0.0, 1.3 * lean)):
             hits.append((offbeat, 0.45, 0.5))
     hits.sort()
     return [

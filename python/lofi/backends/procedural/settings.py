@@ -20,6 +20,8 @@ SAMPLE_RATE = 48000
 MAJOR_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 MINOR_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+HELD = ("pad", "strings")
+"""Keys that hold whole chords; a pad part would only double them."""
 BAR_BEATS = {2: 2, 3: 3, 4: 4, 6: 3}
 """Quarter beats of a bar by numerator; 6 is 6/8."""
 
@@ -61,7 +63,8 @@ class Settings:
     reverb: float
     rain: float
     waves: float
-    jazz_chords: bool
+    jazz: float
+    """Lofi borrows jazz progressions: from 0.2 in contrasting sections, from 0.4 everywhere."""
     lead_level: float
     bass_level: float
     drums_level: float
@@ -94,7 +97,7 @@ class Settings:
     def instruments(self) -> list[str]:
         """Names of what plays, for the track's metadata."""
         names = [self.keys, self.lead, self.bass]
-        if self.pad is not None and self.pad != self.keys:
+        if self.pad is not None and self.keys not in HELD:
             names.append(self.pad)
         if self.kit != "none":
             names.append(f"{self.kit} kit")
@@ -178,7 +181,7 @@ def resolve(recipe: Mapping[str, Any]) -> Settings:
         reverb=min(1.0, max(0.0, style.reverb + numbers["reverb"] / 2)),
         rain=rain,
         waves=waves,
-        jazz_chords=style.name == "lofi" and numbers["jazz"] >= 0.2,
+        jazz=numbers["jazz"] if style.name == "lofi" else 0.0,
         lead_level=max(0.2, 1 + numbers["lead_level"]),
         bass_level=max(0.2, 1 + numbers["bass_level"]),
         drums_level=max(0.5, 1 + numbers["drums_level"] / 4),
@@ -234,6 +237,8 @@ def _band(style: Style, wishes: words.Wishes, seed: int) -> tuple[str, str, str,
     draws = Draws(seed, "band")
     roles = wishes.roles
     keys = draws.weighted(style.keys)
+    if keys in HELD:
+        keys = roles.get("pad", keys)  # one held chord is enough: the one that was asked for
     keys = roles.get("keys", keys)
     leads = {name: weight for name, weight in style.lead.items() if name != keys}
     lead = draws.weighted(leads)
