@@ -25,6 +25,7 @@ from lofi.wire.frames import (
     StretchDone,
     Unload,
 )
+from lofi.worker.shelf import PACKAGES
 from tests.clock import limit
 from tests.worker.workers import REPO, Worker
 
@@ -81,6 +82,35 @@ def test_a_light_worker_has_no_neural_backend(tmp_path: Path) -> None:
     with Worker(tmp_path, packages={}) as worker:
         worker.generate(backend="ace_step_15")
         assert worker.failed().code == "INVALID_BACKEND"
+
+
+@pytest.mark.parametrize("backend", ["ace_step_15", "ace_step", "musicgen"])
+def test_without_torch_the_command_that_installs_it(tmp_path: Path, backend: str) -> None:
+    with Worker(
+        tmp_path,
+        role="neural",
+        packages=dict(PACKAGES["neural"]),
+        before="sys.modules['torch'] = None",
+    ) as worker:
+        request = worker.request(backend=backend, prompt="rain")
+        object.__setattr__(request, "model", {"path": str(tmp_path), "variant": "turbo"})
+        worker.send(request)
+        failed = worker.failed()
+        assert failed.code == "DEPENDENCY_MISSING", (failed, worker.log())
+        assert "pip install 'lofi[neural]'" in failed.hint
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_from_job_to_job(tmp_path: Path) -> None:
+    with Worker(tmp_path) as worker:
+        levels = []
+        for number in range(30):
+            worker.generate(f"{number}", duration_sec=10.0, normalize="peak")
+            worker.done(f"{number}")
+            worker.spool(f"{number}").unlink()
+            levels.append(worker.of(Beat)[-1].memory_bytes)
+        slope = (levels[-1] - levels[5]) / (len(levels) - 6)
+        assert slope <= 2**20, levels
 
 
 def test_cancel_ends_a_running_job_that_checks(tmp_path: Path) -> None:

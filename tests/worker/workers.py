@@ -29,6 +29,7 @@ from tests.clock import limit
 REPO = Path(__file__).parents[2]
 SCRIPT = """
 import logging, sys
+{before}
 from lofi.worker.loop import main
 logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 sys.exit(main({role!r}, packages={packages!r}))
@@ -45,12 +46,15 @@ class Worker:
         *,
         role: str = "light",
         packages: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
+        before: str = "",
     ) -> None:
+        """`before`: lines that the process runs before anything of ours."""
         self.folder = folder
         self.seen: list[Message] = []
         self.times: list[float] = []
-        script = SCRIPT.format(role=role, packages=dict(FAKES if packages is None else packages))
+        script = SCRIPT.format(
+            role=role, packages=dict(FAKES if packages is None else packages), before=before
+        )
         self._log = (folder / "worker.log").open("w+b")
         self.process = subprocess.Popen(
             [sys.executable, "-c", script],
@@ -62,7 +66,6 @@ class Worker:
                 **os.environ,
                 "PYTHONPATH": f"{REPO / 'python'}:{REPO}",
                 "OMP_NUM_THREADS": "1",
-                **(environment or {}),
             },
         )
         self.garbage = ""

@@ -1,0 +1,21 @@
+"""The device probe: imports torch once, says as one JSON value what it saw, and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def main() -> int:
+    """Writes the content of `devices.json` to the real stdout; returns the exit status."""
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what torch and drivers print must not get into the answer
+    from lofi.worker.device import probe
+
+    os.write(answer, json.dumps(probe()).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
