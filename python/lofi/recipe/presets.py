@@ -47,11 +47,10 @@ def _repaint_span(recipe: dict[str, Any]) -> None:
 
 
 def _ace_step(draft: Draft, recipe: dict[str, Any], world: World) -> None:
-    steps = recipe.get("oss_steps")
-    last = int(recipe["infer_steps"])
-    if steps is not None and not (
-        steps and all(type(step) is int and 1 <= step <= last for step in steps)
-    ):
+    # they number the steps of a schedule of their own, as long as the largest of them
+    steps = recipe["oss_steps"] = recipe.get("oss_steps") or None
+    last = int(parameters.OWN["ace_step"]["infer_steps"].high)
+    if steps and not all(type(step) is int and 1 <= step <= last for step in steps):
         raise InvalidParams(
             f"oss_steps must be step numbers in 1..{last}, got {steps!r}", param="oss_steps"
         )
