@@ -30,6 +30,7 @@ from lofi.daemon.lane import LaneRunner, Studio
 from lofi.daemon.library import Library
 from lofi.daemon.orders import Orders
 from lofi.daemon.playback import Player
+from lofi.daemon.probe import Probe
 from lofi.daemon.queries import Queries
 from lofi.daemon.queue import Lane, Queue
 from lofi.daemon.session import Session
@@ -49,7 +50,7 @@ class House:
     """Every room of the daemon, joined.
 
     Args:
-        worker_command: role to the argument list of its worker.
+        worker_command: role to the argument list of its process: a worker, or the probe.
         spawn: runs a coroutine in the app's task group.
         clients: returns how many clients are connected.
         shut_down: begins the end in a mode; returns when it is time to answer.
@@ -88,6 +89,7 @@ class House:
         timings = Timings(paths.timings_file)
         self.inventory = Inventory(paths, settings)
         sources = Sources(self.library.cache, paths, settings)
+        self.probe = Probe(paths.devices_file, self._has_neural_backend, worker_command("probe"))
         self.orders = Orders(self.inventory, sources)
         studio = Studio(
             queue=Queue[Job](),
@@ -192,8 +194,16 @@ class House:
             self.library.run(),
             self.turns.run(),
             self.player.run(),
+            self.probe.run(),
             *(lane.run() for lane in self.lanes.values()),
         ]
+
+    def _has_neural_backend(self) -> bool:
+        return any(
+            self.inventory.is_installed(backend)
+            for backend in catalog.BACKENDS.values()
+            if not backend.is_light
+        )
 
     def _model_fields(self, job: Job) -> dict[str, Any]:
         return self.inventory.model_fields(job.request.backend.type, job.request.variant)

@@ -56,7 +56,9 @@ class WorkerStartFailed(InternalError):
 
 
 def worker_command(role: str) -> list[str]:
-    """Returns how a worker of this installation is started."""
+    """Returns how a process of this installation is started: `light`, `neural` or `probe`."""
+    if role == "probe":
+        return [sys.executable, "-m", "lofi.worker.probe"]
     return [sys.executable, "-m", "lofi.worker.loop", role]
 
 
@@ -115,7 +117,12 @@ class WorkerProcess:
         self._close_transport()
         try:
             transport, process = await loop.subprocess_exec(
-                lambda: _Process(self.role), *self._command, env=self._environment
+                lambda: _Process(self.role),
+                *self._command,
+                env=self._environment,
+                # Linux shares the cores among sessions first: one that renders must not use up the
+                # share of the one that plays.
+                start_new_session=True,
             )
         except OSError as error:
             raise WorkerStartFailed(f"The {self.role} worker cannot be started: {error}") from error
