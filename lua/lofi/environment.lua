@@ -309,7 +309,7 @@ function M.install(options, callback)
 end
 
 ---Makes the environment and returns when it is done; raises when that fails. For build steps of
----plugin managers: `build = function() require('lofi.environment').build() end`.
+---plugin managers, as |lofi-install| shows.
 function M.build()
   local is_done, failure, text = false, nil, ''
   M.install({

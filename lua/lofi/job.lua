@@ -90,7 +90,7 @@ events.on('generation_complete', function(data)
   for _, job in ipairs(take_out(data.track_id)) do
     daemon.request('cache_get', { track_id = data.track_id }, function(err, found)
       -- Deleted within these milliseconds: what the notification said is still true.
-      ended(job, data.track_id, nil, err and data or found.track)
+      ended(job, data.track_id, nil, not err and found.track or data)
     end)
   end
 end)

@@ -118,6 +118,12 @@ M.LIST = {
     default = 'procedural',
     choices = { 'procedural', 'none' },
   },
+  {
+    key = 'model.auto_download',
+    kind = 'string',
+    default = 'ask',
+    choices = { 'ask', 'never', 'always' },
+  },
   { key = 'model.vae_tile_sec', kind = 'number', low = 0.1, nullable = true },
   { key = 'model.weights_path', kind = 'path', nullable = true },
 

@@ -70,6 +70,7 @@ class Editor:
 
     def __init__(self, program: Path, home: Home, options: dict[str, Any] | None = None) -> None:
         self.home = home
+        self._is_closed = False
         command = [
             "env",
             "-i",
@@ -171,6 +172,9 @@ class Editor:
         return list(self.nvim.funcs.getcompletion(line, "cmdline"))
 
     def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
         with contextlib.suppress(OSError, EOFError, pynvim.NvimError):
             self.nvim.command("qa!")
         with contextlib.suppress(OSError, EOFError, RuntimeError):

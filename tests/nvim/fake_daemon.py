@@ -4,8 +4,8 @@
 
 Talks JSON-RPC on stdio. The script maps a method to a list of steps, run at each call of it:
 `{"result": …}`, `{"error": {…}}`, `{"notify": [method, params]}`, `{"raw": text}`,
-`{"stderr": text}`, `{"exit": status}`, `{"kill": signal}`. A string `$params` in a result stands for
-the parameters. Methods without a line answer `{}`. Every request is appended to `SCRIPT.json.log`.
+`{"stderr": text}`, `{"exit": status}`, `{"kill": signal}`. Methods without a line answer `{}`.
+Every request is appended to `SCRIPT.json.log`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ def act(step: dict[str, Any], request: dict[str, Any]) -> None:
     """Runs one step."""
     match step:
         case {"result": result}:
-            params = request.get("params", {})
-            send({"id": request["id"], "result": params if result == "$params" else result})
+            send({"id": request["id"], "result": result})
         case {"error": error}:
             send({"id": request["id"], "error": error})
         case {"notify": [method, params]}:

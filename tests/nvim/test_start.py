@@ -23,14 +23,18 @@ def test_starting_the_editor_loads_no_module_and_defines_no_global(editor: Edito
 
 
 def test_the_plug_keys_are_there_and_no_other_key_is_mapped(editor: Editor) -> None:
-    maps = editor.lua("return vim.tbl_map(function(m) return m.lhs end, vim.api.nvim_get_keymap('n'))")
+    maps = editor.lua(
+        "return vim.tbl_map(function(m) return m.lhs end, vim.api.nvim_get_keymap('n'))"
+    )
     assert {f"<Plug>(lofi-{name})" for name in PLUGS} == {m for m in maps if "lofi" in m}
     visual = editor.lua("return vim.fn.maparg('<Plug>(lofi-generate)', 'x')")
     assert visual == ":Lofi generate<CR>"
 
 
 def test_highlights_are_linked_and_a_users_own_stay(editor: Editor) -> None:
-    assert editor.lua("return vim.api.nvim_get_hl(0, { name = 'LofiPlaying' }).link") == "DiagnosticOk"
+    assert (
+        editor.lua("return vim.api.nvim_get_hl(0, { name = 'LofiPlaying' }).link") == "DiagnosticOk"
+    )
     editor.lua(
         """
         vim.api.nvim_set_hl(0, 'LofiPlaying', { link = 'Title' })
