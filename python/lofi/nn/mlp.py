@@ -17,4 +17,6 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., size] -> the same shape."""
-        return self.down_proj(F.silu(self.gate_proj(x)).mul_(self.up_proj(x)))
+        # in place: these are the widest tensors of a layer
+        gate = F.silu(self.gate_proj(x), inplace=True)
+        return self.down_proj(gate.mul_(self.up_proj(x)))

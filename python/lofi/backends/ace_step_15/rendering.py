@@ -274,6 +274,10 @@ class Rendering:
         lyric_ids = torch.tensor([tokenizer.ids(lyrics, LYRIC_LIMIT)], device=device)
         return encoder(text_ids, self._check).cpu(), encoder.embed_tokens(lyric_ids).cpu()
 
+    def encoded(self, name: str) -> tuple[Tensor, Tensor]:
+        """Hidden states of the prompt `name` and embeddings of its lyrics, [1, S, C] each."""
+        return self._means.words[self.prompts()[name]]
+
     def _cuts(self) -> Iterator[Event]:
         text, lyrics = self.prompts()["main"]
         tokenizer = self.stages.tokenizer
@@ -511,8 +515,7 @@ class Rendering:
     def _view(self, model: AceStep, name: str, context: Tensor) -> View:
         """What the decoder looks at under the prompt `name`."""
         text, lyrics = (
-            tensor.to(context.device, model.decoder.dtype)
-            for tensor in self._means.words[self.prompts()[name]]
+            tensor.to(context.device, model.decoder.dtype) for tensor in self.encoded(name)
         )
         references = self.sounds.references
         if references is None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lofi.backends.ace_step_15.adapters import Adapter, Merger
 from lofi.backends.ace_step_15.config import HOP
 from lofi.backends.ace_step_15.text import TextTokenizer
+from lofi.backends.ace_step_15.tiles import DECODE_OVERLAP
 from lofi.backends.ace_step_15.weights import (
     Bundle,
     load_model,
@@ -25,6 +26,8 @@ from lofi.worker.backend import Check, Notice
 from lofi.worker.device import Policy
 from lofi.worker.memory import Footing, Need, Residency, Residents, module_bytes
 
+FULL_CHANNELS = 128
+"""Channels of the published autoencoder's last block."""
 StageName = Literal["text", "dit", "vae"]
 STAGES: tuple[StageName, ...] = ("text", "dit", "vae")
 
@@ -149,15 +152,15 @@ class Stages:
         memory = rows * 2 * width.kv_heads * config.head_dim * config.decoder_layers
         latents = frames * config.latent_channels * 4 * 12
         vae = self.bundle.vae_config
-        samples = min(frames, tile_frames) * HOP
+        codec_item = self.dtype("vae").itemsize
+        core = max(1, min(frames, tile_frames) - 2 * DECODE_OVERLAP) * HOP * vae.decoder_channels
+        # measured on full-size tiles: a few tensors of the last block, reordered weights, the rest
+        scale = vae.decoder_channels**2 / FULL_CHANNELS**2
+        tile = core * (5 * codec_item + 4) + int(scale * codec_item * 40 * 2**20)
         return [
             Need("text", self._size("text"), rows * text.width.inner_size * 4 * item),
             Need("dit", self._size("dit"), (layer + 2 * memory) * item + latents),
-            Need(
-                "vae",
-                self._size("vae"),
-                samples * vae.decoder_channels * self.dtype("vae").itemsize * 4 + latents,
-            ),
+            Need("vae", self._size("vae"), tile + latents),
         ]
 
     def on_device_bytes(self) -> int:
