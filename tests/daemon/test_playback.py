@@ -631,6 +631,24 @@ class TestDevices:
 
         perform(shop, scene)
 
+    def test_a_setting_that_names_no_output_is_told_and_the_music_plays_on(
+        self, shop: Shop
+    ) -> None:
+        shop.make("a", 4.0)
+
+        async def scene(concert: Concert) -> None:
+            player = concert.player
+            await player.configure("audio.device", "nobody")
+            assert concert.last("playback_error")["code"] == "AUDIO_DEVICE_ERROR"
+            await player.configure("playback.volume", 0.5)
+            await player.configure("cache.max_mb", 1)
+            await player.play(track_id="a")
+            assert (await concert.pull(0.1)).any()
+            state = player.state()
+            assert (state["device"], state["volume"]) == ("hand", 0.5)
+
+        perform(shop, scene)
+
     def test_a_dead_device_is_replaced_and_not_a_frame_is_lost(self, shop: Shop) -> None:
         shop.make("a", 2.0)
 

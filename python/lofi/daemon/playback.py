@@ -21,7 +21,7 @@ from lofi.daemon.playlist import Playlist
 from lofi.daemon.programme import Programme
 from lofi.daemon.shelf import Shelf
 from lofi.daemon.stage import Stage
-from lofi.errors import InvalidParams, LofiError, NothingToPlay
+from lofi.errors import AudioDeviceError, InvalidParams, LofiError, NothingToPlay
 
 __all__ = ["Clock", "Emit", "Enqueue", "LiveTrack", "PlayableTrack", "Player", "Tracks"]
 
@@ -111,9 +111,14 @@ class Player:
     async def configure(self, key: str, value: object) -> None:
         """Takes over one changed setting, at once; other keys than those of `DEFAULTS` are ignored.
 
-        Raises:
-            AudioDeviceError: the output or device cannot be opened; the old one plays on.
+        An output that cannot be opened is told as `playback_error`, and the old one plays on.
         """
+        try:
+            await self._configure(key, value)
+        except AudioDeviceError as error:
+            self._bulletin.error(error)
+
+    async def _configure(self, key: str, value: object) -> None:
         if key not in DEFAULTS:
             return
         async with self._turn:
@@ -335,7 +340,7 @@ class Player:
         Raises:
             AudioDeviceError: there is no such device; the old one plays on.
         """
-        await self.configure("audio.device", device)
+        await self._configure("audio.device", device)
         return {"device": device}
 
     # Tracks that come and go.
