@@ -1,4 +1,4 @@
-"""A backend whose prompt says how it behaves; workers of the daemon's tests reach it by name.
+"""A backend whose prompt says how it behaves; the daemon's tests reach it by name.
 
 Words of the prompt: `steps=N`, `step=SECONDS`, `fail`, `die=STEP`, `stubborn`, `stream`, `load=SEC`.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from tests.clock import limit, until
@@ -163,7 +164,7 @@ def test_progress_comes_every_second_also_inside_a_long_step(daemon: Caller) -> 
             times.append(time.monotonic() - began)
             seen = count
         time.sleep(0.01)
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert max(gaps) < limit(1.1)
 
 
