@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from lofi.listen.sound import Samples, Sound, spectra
 
 FRAME, HOP_SEC = 1024, 1 / 187.5
 BANDS = 24
+Multiples = Sequence[tuple[float, float]]
 COMB = ((0.5, 0.5), (1.0, 1.0), (2.0, 1.0), (4.0, 0.7))
 """Multiples of the beat's frequency and their weights."""
 LEAST_RISE = 5.0
@@ -53,7 +55,7 @@ def onsets(sound: Sound, low_hz: float = 40.0, high_hz: float = 12000.0) -> Onse
     return Onsets(curve, sound.rate / hop)
 
 
-def comb(found: Onsets, bpms: Samples) -> Samples:
+def comb(found: Onsets, bpms: Samples, multiples: Multiples = COMB) -> Samples:
     """Returns how strongly the onset curve beats at each tempo and its multiples."""
     curve = found.curve - np.mean(found.curve)
     size = 1 << (8 * len(curve) - 1).bit_length()
@@ -61,7 +63,7 @@ def comb(found: Onsets, bpms: Samples) -> Samples:
     spectrum = np.abs(np.fft.rfft(curve * window, size))
     step = found.rate / size
     score = np.zeros(len(bpms))
-    for multiple, weight in COMB:
+    for multiple, weight in multiples:
         score += weight * np.interp(bpms / 60 * multiple / step, np.arange(len(spectrum)), spectrum)
     return score
 
@@ -79,9 +81,12 @@ def tempo(found: Onsets) -> Tempo:
     bpms = np.geomspace(SLOWEST_BPM, FASTEST_BPM, 4001)
     score = comb(found, bpms)
     liking = np.exp(-0.5 * (np.log2(bpms / LIKELY_BPM) / 0.55) ** 2)
-    best = float(bpms[int(np.argmax(score * liking))])
-    near = tempo_near(found, best, 0.03)
-    return Tempo(near.bpm, float(np.max(score * liking) / (np.median(score * liking) + 1e-12)))
+    # Swung music beats in threes too: a tempo must itself be heard, not only its multiples.
+    itself = np.sqrt(comb(found, bpms, ((1.0, 1.0),)))
+    best = int(np.argmax(score * itself * liking))
+    near = tempo_near(found, float(bpms[best]), 0.03)
+    liked = score * liking
+    return Tempo(near.bpm, float(liked[best] / (np.median(liked) + 1e-12)))
 
 
 def peaks(found: Onsets) -> Samples:
