@@ -1,6 +1,7 @@
 """A backend whose prompt says how it behaves; the daemon's tests reach it by name.
 
-Words of the prompt: `steps=N`, `step=SECONDS`, `fail`, `die=STEP`, `stubborn`, `stream`, `load=SEC`.
+Words of the prompt: `steps=N`, `step=SECONDS`, `fail`, `die=STEP`, `stubborn`, `stream`,
+`load=SECONDS`, `part=SECONDS`.
 """
 
 from __future__ import annotations
