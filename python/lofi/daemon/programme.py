@@ -256,10 +256,10 @@ class Programme:
     async def append(self, entry: Entry) -> None:
         """Appends `entry`; it starts if nothing plays."""
         self._playlist.append(entry)
-        self.tell_playlist()
         if self.state == "stopped":
-            await self.start_from(entry)
+            await self.start_from(entry)  # which tells of the playlist, once
         else:
+            self.tell_playlist()
             await self.plan_next()
 
     async def plan_next(self) -> None:
