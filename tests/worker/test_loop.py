@@ -26,7 +26,7 @@ from lofi.wire.frames import (
     Unload,
 )
 from lofi.worker.shelf import PACKAGES
-from tests.clock import limit
+from tests.clock import limit, until
 from tests.worker.workers import REPO, Worker
 
 
@@ -170,6 +170,39 @@ def test_the_end_of_stdin_is_the_end_of_the_process(tmp_path: Path, kind: str) -
         worker.close_stdin()
         worker.process.wait(limit(5))
         assert time.monotonic() - closed < limit(1)
+
+
+def test_a_worker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+    """Also when its stdin stays open, because somebody else holds the other end."""
+    script = (
+        "import os, subprocess, sys\n"
+        "reader, writer = os.pipe()\n"
+        "os.set_inheritable(writer, True)\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'lofi.worker.loop', 'light'],"
+        " stdin=reader, stdout=subprocess.PIPE, close_fds=False)\n"
+        "child.stdout.read(5)\n"
+        "print(child.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={"PYTHONPATH": str(REPO / "python")},
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid = int(parent.stdout.readline())
+        parent.wait(limit(10))
+        until(lambda: not _is_running(pid), 1, f"process {pid} to end")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 def test_bytes_that_are_no_frame_end_the_process(tmp_path: Path) -> None:

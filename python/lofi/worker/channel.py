@@ -16,7 +16,7 @@ from lofi.wire.frames import Cancel, FrameError, FrameReader, Message, pack
 
 logger = logging.getLogger(__name__)
 
-GRACE_SEC = 0.6
+GRACE_SEC = 0.3
 """From the end of stdin to the hard exit; a job that calls `check` is gone long before."""
 READ_BYTES = 64 * 1024
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -29,6 +30,8 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
         packages: wire type of a backend to the module with its `create()`; None for our own.
     """
     channel = Channel.take()
+    die_with_parent()
+    # After the reader has started: on Linux it keeps its own, normal priority.
     lower_priority()
     # A Ctrl-C in the terminal goes to the whole group; the daemon decides what it means here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -47,11 +50,23 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     return 0
 
 
+def die_with_parent() -> None:
+    """Asks Linux to kill this process with the daemon's: a starved thread may see no end of stdin.
+
+    Elsewhere the end of stdin has to do.
+    """
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:  # it died just before
+        os._exit(0)
+
+
 def lower_priority() -> None:
     """Lets the editor and the player go first."""
     if sys.platform == "win32":
-        import ctypes
-
         below_normal = 0x4000
         kernel = ctypes.windll.kernel32
         kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
