@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import logging
 import os
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from lofi import __version__
@@ -75,10 +73,6 @@ def lower_priority() -> None:
         os.nice(NICENESS)
     except OSError as error:
         logger.warning("cannot lower the priority: %s", error)
-    # Where each session is a group of its own, niceness counts within it only: the group needs one.
-    if os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 if __name__ == "__main__":
