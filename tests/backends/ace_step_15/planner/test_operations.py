@@ -31,7 +31,7 @@ SHEET = {
 def answered(planner: Planner, operation: str, **params: Any) -> dict[str, Any]:
     *events, last = list(operate(planner, operation, params, never))
     assert isinstance(last, Answer)
-    assert Phase("planning") in events
+    assert events[0] == Phase("planning", 0, "cpu", "float32")
     assert any(isinstance(event, Step) for event in events)
     return dict(last.value)
 

@@ -55,7 +55,7 @@ def test_several_plans_share_the_metadata_and_equal_single_ones(planner: Planner
 
 def test_events_tell_phase_tokens_and_facts(planner: Planner) -> None:
     events = heard(planner, BRIEF)
-    assert events[0] == Phase("planning")
+    assert events[0] == Phase("planning", 0, "cpu", "float32")
     assert Phase("planning", 60) in events
     steps = [event for event in events if isinstance(event, Step) and event.total]
     assert [step.done for step in steps] == list(range(1, 61))

@@ -91,7 +91,7 @@ class Planner:
         if key == self._key:
             return
         self.unload()
-        yield Phase("loading", 0, device, str(dtype).removeprefix("torch."))
+        yield Phase("loading", 0, device, _name(dtype))
         vocabulary = Vocabulary.load(folder)
         self._network = load_network(folder, torch.device(device), dtype, check)
         self._vocabulary = vocabulary
@@ -118,7 +118,7 @@ class Planner:
 
     def plannings(self, brief: Brief, seeds: Sequence[int], check: Check) -> Events[list[Plan]]:
         """Plans one piece several times: the same metadata, other codes."""
-        yield Phase("planning")
+        yield self._begun()
         if brief.too_short:
             yield Notice(
                 "PARAM_ADJUSTED",
@@ -150,7 +150,7 @@ class Planner:
         check: Check,
     ) -> Events[Written]:
         """Turns one sentence into caption, lyrics and metadata."""
-        yield Phase("planning")
+        yield self._begun()
         return (
             yield from flow.inspired(
                 self._decoder(check),
@@ -174,7 +174,7 @@ class Planner:
         check: Check,
     ) -> Events[Written]:
         """Enriches a caption and tidies lyrics; `fixed` stays as it is."""
-        yield Phase("planning")
+        yield self._begun()
         return (
             yield from flow.rewritten(
                 self._decoder(check),
@@ -191,7 +191,7 @@ class Planner:
         self, codes: Sequence[int], *, sampling: Sampling, seed: int, check: Check
     ) -> Events[Written]:
         """Describes what codes sound like."""
-        yield Phase("planning")
+        yield self._begun()
         return (
             yield from flow.understood(self._decoder(check), codes, sampling=sampling, seed=seed)
         )
@@ -210,6 +210,12 @@ class Planner:
         judge = Judge(network, vocabulary, check)
         return judge.scores(codes, caption=caption, lyrics=lyrics, metadata=metadata)
 
+    def _begun(self) -> Phase:
+        if self._key is None:
+            return Phase("planning")
+        _, device, dtype = self._key
+        return Phase("planning", 0, device, _name(dtype))
+
     def _decoder(self, check: Check) -> Decoder:
         network, vocabulary, tries = self._loaded()
         return Decoder(network, vocabulary, check, tries)
@@ -220,6 +226,10 @@ class Planner:
                 "No planner is loaded", hint="Run :Lofi setup ace-step-1.5 --lm 0.6b."
             )
         return self._network, self._vocabulary, self._tries
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def finished(events: Events[T], tell: Callable[[Event], None] | None = None) -> T:

@@ -55,7 +55,8 @@ def read_block(text: str) -> Metadata:
             name = head.strip().lower()
             lines[name] = [rest.strip()]
     known = {name: " ".join(filter(None, parts)) for name, parts in lines.items() if name in FIELDS}
-    return {name: _value(name, text) for name, text in known.items() if text}
+    values = {name: _value(name, text) for name, text in known.items()}
+    return {name: value for name, value in values.items() if value != ""}
 
 
 def _value(name: str, text: str) -> int | str:
