@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lofi.backends.ace_step_15 import Pipeline, Request
@@ -157,3 +158,33 @@ def test_needs_grow_with_length_and_count_the_weights(pipeline: Pipeline) -> Non
     long = {need.module: need for need in pipeline.stages.needs(15000, 64)}
     assert long["dit"].working_bytes > 5 * short["dit"].working_bytes
     assert short["dit"].weight_bytes > short["vae"].weight_bytes / 100
+
+
+def test_an_adapter_survives_the_float32_retry(halved: Pipeline, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 8}')
+    name = "base_model.model.layers.0.mlp.up_proj"
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        f"{name}.lora_A.weight": torch.randn(2, 64, generator=generator),
+        f"{name}.lora_B.weight": torch.randn(96, 2, generator=generator),
+    }
+    save_file(tensors, folder / "adapter_model.safetensors")
+    plain = up_proj(halved)
+    halved.adapt([(folder, 1.0)])
+    merged = up_proj(halved)
+    poison(halved, "dit")
+    events = list(halved.render(REQUEST))
+    assert any("float32" in message for message in told(events))
+    assert up_proj(halved).dtype == torch.float32
+    torch.testing.assert_close(up_proj(halved).bfloat16(), merged)
+    list(halved.load())
+    halved.adapt([])
+    assert torch.equal(up_proj(halved), plain)
+
+
+def up_proj(pipeline: Pipeline) -> Tensor:
+    with pipeline.stages.use("dit") as network:
+        weight: Tensor = network.decoder.layers[0].mlp.up_proj.weight
+        return weight.clone()

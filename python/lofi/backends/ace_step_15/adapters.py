@@ -243,7 +243,7 @@ class Merger:
     def __init__(self, decoder: nn.Module) -> None:
         self._decoder = decoder
         self._originals: dict[str, Tensor] = {}
-        self._merged: tuple[tuple[Path, float], ...] = ()
+        self._merged: list[tuple[Adapter, float]] = []
         self._names = {
             f"{name}.weight": module
             for name, module in decoder.named_modules()
@@ -257,11 +257,21 @@ class Merger:
             InvalidLora: a change that fits no weight; the weights are then the base ones.
         """
         wanted = [(adapter, scale) for adapter, scale in adapters if scale != 0]
-        identity = tuple((adapter.path, scale) for adapter, scale in wanted)
-        if identity == self._merged:
+        if len(wanted) == len(self._merged) and all(
+            new is old and scale == known
+            for (new, scale), (old, known) in zip(wanted, self._merged, strict=True)
+        ):
             return
         plan = [(self._plan(adapter), scale) for adapter, scale in wanted]
         self._restore()
+        try:
+            self._merge(plan, check)
+        except BaseException:
+            self._restore()  # a cancelled job leaves the base weights
+            raise
+        self._merged = wanted
+
+    def _merge(self, plan: list[tuple[dict[str, Delta], float]], check: Callable[[], None]) -> None:
         for deltas, scale in plan:
             for name, delta in deltas.items():
                 parameter = self._names[name].weight
@@ -272,7 +282,6 @@ class Merger:
                 merged = delta.applied(parameter.data.float(), base, scale)
                 parameter.data = merged.to(parameter.dtype)
                 check()
-        self._merged = identity
 
     def _restore(self) -> None:
         for name, original in self._originals.items():
@@ -280,7 +289,7 @@ class Merger:
             assert isinstance(parameter, nn.Parameter)
             parameter.data = original.to(parameter.device)
         self._originals.clear()
-        self._merged = ()
+        self._merged = []
 
     def _plan(self, adapter: Adapter) -> dict[str, Delta]:
         """The adapter's deltas by parameter name; every one must fit."""

@@ -20,6 +20,7 @@ from lofi.backends.ace_step_15.rendering import SMALLEST_TILE_FRAMES, Means, Ren
 from lofi.backends.ace_step_15.request import Audio, Request
 from lofi.backends.ace_step_15.stages import STAGES, StageName, Stages
 from lofi.backends.ace_step_15.weights import open_bundle
+from lofi.errors import InvalidLora
 from lofi.worker.backend import Check, Event, Model, Notice, Phase, Step, Stretch
 from lofi.worker.device import choose, name_of, policy, self_test, set_threads
 from lofi.worker.memory import Residency, free_bytes, guard_paging, plan, wait_for_memory
@@ -41,7 +42,7 @@ class Pipeline:
     def __init__(self, stages: Stages, model: Model) -> None:
         self._stages = stages
         self._model = model
-        self._adapters: dict[Path, Adapter] = {}
+        self._adapters: dict[tuple[Path, int, int], Adapter] = {}
         self._words: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]] = {}
         self._is_tested = False
 
@@ -156,12 +157,13 @@ class Pipeline:
         Raises:
             InvalidLora: a file is no adapter or fits another model.
         """
-        for path, _ in adapters:
-            if path not in self._adapters:
-                self._adapters[path] = read_adapter(path)
-        self._stages.merge([(self._adapters[path], scale) for path, scale in adapters], check)
-        wanted = {path for path, _ in adapters}
-        self._adapters = {path: self._adapters[path] for path in wanted}
+        known, self._adapters = self._adapters, {}
+        chosen = []
+        for path, scale in adapters:
+            stamp = _stamp(path)
+            self._adapters[stamp] = known.get(stamp) or read_adapter(path)
+            chosen.append((self._adapters[stamp], scale))
+        self._stages.merge(chosen, check)
 
     def render(
         self, request: Request, check: Check = never, latents_path: Path | None = None
@@ -191,3 +193,13 @@ class Pipeline:
         self._words.clear()
         self._adapters.clear()
         self._stages.unload()
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    """What tells one content of an adapter file or folder from the next."""
+    try:
+        files = [path, *(path.iterdir() if path.is_dir() else ())]
+        stats = [file.stat() for file in files]
+    except OSError as error:
+        raise InvalidLora(f"{path} cannot be read: {error}") from error
+    return path, max(stat.st_mtime_ns for stat in stats), sum(stat.st_size for stat in stats)

@@ -44,6 +44,7 @@ class Stages:
         self._homes: dict[str, Policy] = dict.fromkeys(STAGES, policy)
         self._policies: dict[str, Policy] = dict(self._homes)
         self._merger: Merger | None = None
+        self._adapters: list[tuple[Adapter, float]] = []
 
     def load(self, check: Check) -> Iterator[StageName]:
         """Loads what is missing; yields after each stage. A job's precision retries end here."""
@@ -96,10 +97,7 @@ class Stages:
         """Changes to the footing of a retreat; on the CPU a stage runs in float32."""
         if footing.residency is Residency.CPU and self.device(name) != "cpu":
             self._policies[name] = self._policies[name].on_cpu()
-            self._residents.drop(name)
-            self._residents.add(name, self._read(name, check))
-            if name == "dit":
-                self._merger = None
+            self._reload(name, check)
         elif footing.residency is not self._residents.residency:
             self._residents.settle(footing.residency)
 
@@ -114,11 +112,16 @@ class Stages:
             raise ModelInferenceFailed(f"The model made {problem} while {stage}", stage=stage)
         precise = self._policies[name].in_float32()
         self._policies[name] = precise
+        self._reload(name, check)
+        return Notice("DEGRADED", f"{stage} made {problem} and ran again in float32")
+
+    def _reload(self, name: StageName, check: Check) -> None:
+        """Reads a stage anew for its changed policy; a job's adapters stay merged."""
         self._residents.drop(name)
         self._residents.add(name, self._read(name, check))
         if name == "dit":
             self._merger = None
-        return Notice("DEGRADED", f"{stage} made {problem} and ran again in float32")
+            self.merge(self._adapters, check)
 
     @contextmanager
     def use(self, name: StageName) -> Iterator[Any]:
@@ -131,6 +134,7 @@ class Stages:
 
     def merge(self, adapters: list[tuple[Adapter, float]], check: Check) -> None:
         """Brings the decoder to its base weights plus `adapters`."""
+        self._adapters = adapters
         if self._merger is None:
             if not adapters:
                 return
