@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lofi import __version__
 from lofi.errors import GenerationCancelled, LofiError
@@ -56,6 +56,25 @@ def _daemon(argv: list[str]) -> int:
     return app.entry(argv)
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """A command or an action of one: each takes the options that are everywhere."""
+
+    def __init__(self, **details: Any) -> None:
+        super().__init__(**details)
+        everywhere = self.add_argument_group("everywhere")
+        for names, help_text in (
+            (("--json",), "print one JSON value"),
+            (("--quiet",), "no progress"),
+            (("-v", "--verbose"), "say more"),
+        ):
+            everywhere.add_argument(
+                *names, action="store_true", default=argparse.SUPPRESS, help=help_text
+            )
+        everywhere.add_argument(
+            "--config", metavar="FILE", default=argparse.SUPPRESS, help="the configuration file"
+        )
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of every command a person types."""
     from lofi.commands import (
@@ -72,14 +91,10 @@ def parser() -> argparse.ArgumentParser:
 
     top = argparse.ArgumentParser(prog="lofi", description="Music while you code.")
     top.add_argument("--version", action="version", version=f"lofi {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print one JSON value")
-    common.add_argument("--quiet", action="store_true", help="no progress")
-    common.add_argument("-v", "--verbose", action="store_true", help="say more")
-    common.add_argument("--config", metavar="FILE", help="the configuration file")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    plain = commands.add_parser
-    commands.add_parser = lambda name, **more: plain(name, parents=[common], **more)  # type: ignore[method-assign]
+    top.set_defaults(json=False, quiet=False, verbose=False, config=None)
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser
+    )
     for subject in (generate, player, library, planning, models, system, bench, listen):
         subject.add(commands)
     completion.add(commands, top)

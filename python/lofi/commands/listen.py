@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         raise InvalidSource(f"{options.file} does not exist", hint="Name an audio file.")
     report = listen.report(options.file)
-    png = options.png or options.file.with_suffix(".png")
+    png = (options.png or options.file.with_suffix(".png")).absolute()
     listen.draw(options.file, png)
     if options.json:
         screen.result({**report.to_dict(), "png": str(png)})

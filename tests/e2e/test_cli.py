@@ -1,0 +1,237 @@
+"""The command line as a person and a script use it: real processes, statuses, one JSON line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from tests.clock import limit, until
+from tests.daemon.callers import Home
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    made = Home()
+    yield made
+    made.close()
+
+
+def lofi(home: Home, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lofi", *arguments],
+        env=home.environment,
+        cwd=home.path,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=limit(60),
+        check=False,
+    )
+
+
+def json_of(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def generate(home: Home, *arguments: str) -> dict[str, Any]:
+    made: dict[str, Any] = json_of(lofi(home, "generate", "-b", "procedural", *arguments))
+    return made
+
+
+def test_generate_prints_one_line_and_writes_the_asked_file(home: Home) -> None:
+    done = lofi(home, "generate", "slow rain", "-b", "procedural", "-d", "5", "-s", "3",
+                "-o", "new/folder/rain.ogg")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    made = json.loads(done.stdout)
+    assert list(made)[:4] == ["path", "duration_s", "sample_rate", "channels"]
+    assert (made["duration_s"], made["seed"], made["backend"]) == (5.0, 3, "procedural")
+    info = soundfile.info(made["path"])
+    assert made["path"] == str(home.path / "new" / "folder" / "rain.ogg")
+    assert (info.format, info.frames, info.samplerate) == ("OGG", 240_000, 48_000)
+    assert "98%" in done.stderr or "90%" in done.stderr
+
+
+def test_the_same_request_is_the_same_track(home: Home) -> None:
+    first = generate(home, "a", "-d", "5", "-s", "1")
+    again = generate(home, "a", "-d", "5", "-s", "1")
+    assert again["track_id"] == first["track_id"]
+    assert again["generation_time_s"] == 0
+    batch = lofi(home, "generate", "a", "-b", "procedural", "-d", "5", "-s", "1", "--batch", "2")
+    lines = [json.loads(line) for line in batch.stdout.splitlines()]
+    assert [line["seed"] for line in lines] == [1, 2]
+    assert lines[0]["track_id"] == first["track_id"]
+
+
+def test_a_prompt_from_stdin_and_any_parameter(home: Home) -> None:
+    done = lofi(home, "generate", "-", "-b", "procedural", "-d", "5", "--set", "swing=0.6",
+                "--set", 'keyscale="Am"', "--private", stdin="deep house\n")  # fmt: skip
+    track = json_of(done)["track_id"]
+    recipe = json_of(lofi(home, "cache", "recipe", track))
+    assert (recipe["prompt"].strip(), recipe["swing"], recipe["keyscale"]) == (
+        "deep house",
+        0.6,
+        "Am",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["generate", "x", "-o", "a.aac"], 2, "extension"),
+        (["generate", "x", "-p", "y"], 2, "twice"),
+        (["generate", "x", "--set", "swing"], 2, "key=value"),
+        (["generate", "x", "--set", "swng=1"], 2, "swing"),
+        (["generate", "x", "-b", "ace-step"], 3, "LOFI_ACE_STEP_MODEL_PATH"),
+        (["generate", "x", "-b", "procedural", "-d", "601"], 1, "5..600"),
+        (["generate", "x", "--frobnicate"], 2, "frobnicate"),
+        (["toggle"], 1, "Nothing is running"),
+        (["status"], 1, "Nothing is running"),
+        (["rpc", "radio_start"], 2, "radio_start"),
+        (["rpc", "ping", "{"], 2, "JSON"),
+        (["listen", "nowhere.wav"], 1, "does not exist"),
+        (["config", "get", "playback.volum"], 2, "playback.volume"),
+        (["exchange", "nowhere", "-o", "a.wav"], 1, "nowhere"),
+    ],
+)
+def test_failures_have_their_status_and_say_what_to_do(
+    home: Home, arguments: list[str], status: int, word: str
+) -> None:
+    done = lofi(home, *arguments)
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert word in done.stderr
+
+
+def test_the_library_from_the_terminal(home: Home) -> None:
+    made = generate(home, "autumn leaves", "-d", "5", "-s", "1")
+    short = made["track_id"][:8]
+    listing = lofi(home, "list")
+    assert short in listing.stdout
+    assert "autumn leaves" in listing.stdout
+    assert json_of(lofi(home, "list", "winter", "--json"))["total"] == 0
+    json_of(lofi(home, "cache", "favorite", short, "--json"))
+    assert json_of(lofi(home, "cache", "stats", "--json"))["favorites"] == 1
+    exported = json_of(lofi(home, "cache", "export", short, "out.mp3", "--json"))
+    assert soundfile.info(exported["path"]).format == "MP3"
+    taken = json_of(lofi(home, "cache", "import", "out.mp3", "--title", "mine", "--json"))
+    assert taken["track"]["title"] == "mine"
+    assert lofi(home, "cache", "clear", "--yes").returncode == 0
+    assert json_of(lofi(home, "list", "--json"))["total"] == 1, "favourites stay"
+    assert lofi(home, "cache", "delete", short).stdout.strip() == made["track_id"]
+    assert json_of(lofi(home, "list", "--json"))["total"] == 0
+
+
+def test_settings_persist(home: Home) -> None:
+    assert json_of(lofi(home, "config", "get", "queue.max_pending")) == 10
+    assert lofi(home, "config", "set", "queue.max_pending", "20").returncode == 0
+    assert json_of(lofi(home, "config", "get", "queue.max_pending")) == 20
+    listing = lofi(home, "config", "list")
+    assert "overrides" in next(
+        line for line in listing.stdout.splitlines() if "queue.max_pending" in line
+    )
+    assert lofi(home, "config", "path").stdout.strip().endswith("lofi/config.toml")
+
+
+def test_the_program_about_itself(home: Home) -> None:
+    assert json_of(lofi(home, "rpc", "ping"))["status"] == "ok"
+    assert "procedural" in lofi(home, "backends").stdout
+    doctor = lofi(home, "doctor", "--json")
+    assert json.loads(doctor.stdout)["ok"], doctor.stdout
+    assert lofi(home, "--version").stdout.startswith("lofi ")
+    for shell in ("bash", "zsh", "fish"):
+        script = lofi(home, "completion", shell).stdout
+        assert "generate" in script
+    bash = lofi(home, "completion", "bash").stdout
+    checked = subprocess.run(["bash", "-n"], input=bash, text=True, check=False)
+    assert checked.returncode == 0
+
+
+def test_bash_completes_commands_and_their_actions(home: Home) -> None:
+    script = lofi(home, "completion", "bash").stdout
+    probe = (
+        script
+        + "\nCOMP_WORDS=(lofi cache ex); COMP_CWORD=2; _lofi; echo ${COMPREPLY[@]}"
+        + "\nCOMP_WORDS=(lofi gen); COMP_CWORD=1; _lofi; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash"], input=probe, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["export", "generate"]
+
+
+def test_media_keys_reach_the_one_player(home: Home) -> None:
+    generate(home, "a", "-d", "30", "-s", "1")
+    playing = subprocess.Popen(
+        [sys.executable, "-m", "lofi", "play"],
+        env=home.environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: _state(home) == "playing", 15, "the sound")
+        assert lofi(home, "pause").returncode == 0
+        assert _state(home) == "paused"
+        lofi(home, "toggle")
+        assert lofi(home, "volume", "30").stdout.strip() == "30%"
+        assert lofi(home, "volume", "+20").stdout.strip() == "50%"
+        shown = lofi(home, "status", "--format", "{state}|{title}|{nothing}").stdout.strip()
+        assert shown == "playing|a|{nothing}"
+        assert lofi(home, "stop").returncode == 0
+        assert playing.wait(limit(10)) == 0
+    finally:
+        playing.kill()
+        playing.wait()
+
+
+def _state(home: Home) -> str:
+    done = lofi(home, "status", "--json")
+    return str(json.loads(done.stdout)["playback"]["state"]) if done.returncode == 0 else ""
+
+
+def test_ctrl_c_cancels_and_leaves_nothing(home: Home) -> None:
+    making = subprocess.Popen(
+        [sys.executable, "-m", "lofi", "generate", "x", "-b", "procedural", "-d", "600"],
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: list((home.tracks / ".tmp").glob("*.f32")), 20, "a track under way")
+    making.send_signal(signal.SIGINT)
+    output, errors = making.communicate(timeout=limit(15))
+    assert making.returncode == 130, errors
+    assert output == ""
+    until(lambda: not list((home.tracks / ".tmp").glob("*")), 10, "an empty .tmp")
+    assert not list(home.tracks.glob("*.wav"))
+
+
+def test_a_reader_that_stops_reading_is_no_failure_to_report(home: Home) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "lofi", "completion", "bash"],
+        env=home.environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=limit(20),
+        check=False,
+    )
+    os.close(writing)
+    assert "Traceback" not in done.stderr
+
+
+def test_listen_draws_a_picture(home: Home) -> None:
+    made = generate(home, "a", "-d", "10", "-s", "1", "-o", "a.wav")
+    heard = json_of(lofi(home, "listen", "a.wav", "--json"))
+    assert Path(heard["png"]).read_bytes().startswith(b"\x89PNG")
+    assert Path(made["path"]).exists()
