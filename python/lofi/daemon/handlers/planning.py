@@ -80,10 +80,11 @@ class Planning:
         track = await self._made_here(call.params.track_id)
         answer = dict(await self._operate(call, _of(track), _variant(track)))
         cues = [subtitles.Cue(**line) for line in _cues(answer["lines"])]
+        answer["lrc"] = subtitles.to_lrc(cues)
         folder = self._library.cache
         stored = folder.folder / f"{track.track_id}.lrc"
         await self._library.on_disk(
-            durable.write_text, stored, subtitles.to_lrc(cues) + "\n", folder.unfinished
+            durable.write_text, stored, answer["lrc"] + "\n", folder.unfinished
         )
         await self._library.update(track.track_id, {"has_lrc": True})
         return answer
