@@ -28,7 +28,7 @@ Check = Callable[[], None]
 BATCH = 8
 """Runs of codes decoded side by side at most."""
 
-BLOCK_LIMIT = 96
+BLOCK_LIMIT = 128
 """More than the names and values of a reasoning block take beside its caption."""
 
 NEAR = 256
