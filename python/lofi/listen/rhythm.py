@@ -16,7 +16,7 @@ COMB = ((0.5, 0.5), (1.0, 1.0), (2.0, 1.0), (4.0, 0.7))
 """Multiples of the beat's frequency and their weights."""
 LEAST_RISE = 5.0
 """Least height of the curve that is an onset: less is the beating of a held chord."""
-SLOWEST_BPM, FASTEST_BPM, LIKELY_BPM = 50.0, 180.0, 96.0
+SLOWEST_BPM, FASTEST_BPM, LIKELY_BPM = 50.0, 180.0, 84.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.backends.procedural.hearing import Track, render
 from tests.backends.procedural.scores import passages, score
 
 SEEDS = range(31, 39)
-SECONDS = 24.0
+SECONDS = 16.0
 BASE = "lofi"
 
 

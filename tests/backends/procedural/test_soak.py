@@ -1,11 +1,10 @@
-"""Twenty seeds of each style for a minute each, and every promise of every word; with tables.
+"""Twenty seeds of each style for a minute each, and every promise of every word.
 
-The tables go to `benchmarks/results/procedural.md` when `LOFI_WRITE_RESULTS=1`.
+Both write their table to `benchmarks/results/procedural.md`.
 """
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -97,9 +96,7 @@ def _table(found: Survey) -> str:
 
 
 def _write(heading: str, text: str) -> None:
-    """Replaces one part of the results by `text`, if results are wanted."""
-    if os.environ.get("LOFI_WRITE_RESULTS") != "1":
-        return
+    """Replaces one part of the results by `text`."""
     title = "# The embedded synthesiser, as measured\n"
     whole = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else title
     parts = whole.split("\n## ")
