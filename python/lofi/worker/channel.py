@@ -6,6 +6,7 @@ itself and leaves stderr and nothing in their place, so no library can write int
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import sys
@@ -102,12 +103,12 @@ class Channel:
                     self._accept(message)
         except (OSError, FrameError) as error:
             logger.error("the daemon's frames cannot be read: %s", error)
+        # A clock in C: a long native call may keep every Python thread from running. The log
+        # then shows where it was.
+        faulthandler.dump_traceback_later(GRACE_SEC, exit=True, file=2)
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        threading.Event().wait(GRACE_SEC)
-        logger.warning("the daemon has gone and the job does not end; leaving it")
-        os._exit(0)
 
     def _accept(self, message: Message) -> None:
         with self._changed:
