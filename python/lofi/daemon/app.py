@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any, Literal
@@ -116,8 +117,9 @@ class App:
     async def run(self) -> int:
         """Serves; returns the exit status."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
+        if sys.platform != "win32":  # there the end of stdin must do
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                loop.add_signal_handler(number, self._signalled, number)
         async with asyncio.TaskGroup() as group:
             self._group = group
             tasks = [group.create_task(service) for service in self.house.services()]
@@ -267,8 +269,8 @@ class App:
         for lane in self.house.lanes.values():
             pid = lane.worker.pid
             if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(OSError):
+                    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         os._exit(self._status)
 
     def _runtime_notes(self) -> list[tuple[str, str]]:

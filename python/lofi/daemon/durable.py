@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from lofi.errors import Busy, CacheWriteError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -94,11 +99,25 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def sync_folder(folder: Path) -> None:
     """Brings a renaming to disk."""
+    if sys.platform == "win32":
+        return  # folders cannot be opened there
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Returns whether the lock of an open file could be taken without waiting."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_error(path: Path, error: OSError) -> CacheWriteError:
@@ -121,10 +140,8 @@ class FileLock:
         """Takes the lock if nobody has it."""
         make_folder(self._path.parent)
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+            if not _lock(descriptor):
                 os.close(descriptor)
                 return False
             if self._is_still_named(descriptor):

@@ -70,5 +70,5 @@ class Estimates:
             return int(device["memory_free_mb"])
         try:
             return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEGABYTE
-        except (ValueError, OSError):
+        except (ValueError, OSError, AttributeError):  # not every system tells
             return None

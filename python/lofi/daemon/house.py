@@ -26,7 +26,7 @@ from lofi.daemon.handlers.tracks import Tracks
 from lofi.daemon.history import History
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.jobs import Job
-from lofi.daemon.lane import LaneRunner, Studio
+from lofi.daemon.lane import LaneRunner
 from lofi.daemon.library import Library
 from lofi.daemon.orders import Orders
 from lofi.daemon.playback import Player
@@ -36,6 +36,7 @@ from lofi.daemon.queue import Lane, Queue
 from lofi.daemon.session import Session
 from lofi.daemon.sources import Sources
 from lofi.daemon.status import Status
+from lofi.daemon.studio import Studio
 from lofi.daemon.timings import Timings
 from lofi.daemon.turns import Turns
 from lofi.daemon.worker_process import WorkerProcess, worker_environment

@@ -13,11 +13,12 @@ from typing import Any
 
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.jobs import Job, State, complete_wire
-from lofi.daemon.lane import LaneRunner, Studio
+from lofi.daemon.lane import LaneRunner
 from lofi.daemon.peer import Reply
 from lofi.daemon.queue import Lane, Queue
 from lofi.daemon.sidecar import Track
 from lofi.daemon.sources import Sources
+from lofi.daemon.studio import Studio
 from lofi.errors import (
     InsufficientDisk,
     InvalidTrackId,

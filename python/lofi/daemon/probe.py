@@ -70,7 +70,7 @@ class Probe:
             env=worker_environment(os.environ),
         )
         try:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, AttributeError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, LOWERED_PRIORITY)
             async with asyncio.timeout(LIMIT_SEC):
                 answer, _ = await process.communicate()

@@ -234,7 +234,7 @@ class WorkerProcess:
         status = transport.get_returncode()
         how = _describe(status)
         logger.error("the %s worker %s; last words: %s", self.role, how, process.last_line())
-        if status == -signal.SIGKILL:
+        if status is not None and how.endswith("SIGKILL"):
             how += "; the system may have run out of memory"
         return WorkerDied(f"The {self.role} worker {how}", status=status)
 
