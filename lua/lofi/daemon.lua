@@ -15,8 +15,8 @@ local M = {}
 
 local BACK_OFF_MS = { 500, 1000, 2000 }
 local HEALTHY_AFTER_MS = 60000
----A cold Python on a busy machine takes its time.
-local HANDSHAKE_LIMIT_MS = 15000
+---A cold Python on a busy machine takes its time; the relay itself gives a new daemon 15 s.
+local HANDSHAKE_LIMIT_MS = 20000
 ---Methods that answer when their work is done; their limit counts from their last sign of life.
 local LONG = {
   generate = true,

@@ -1,0 +1,175 @@
+"""The whole chain in a real Neovim: from the keypress to samples that were really played."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.clock import limit, until
+from tests.nvim.conftest import Open
+from tests.nvim.editor import REPO, Editor, Home
+
+pytestmark = [pytest.mark.every_nvim, pytest.mark.slow]
+
+KILLS = 5
+
+WATCH_THE_LOOP = """
+-- The processor time between two ticks: what the editor itself was busy for, whoever else runs.
+_G.longest_ms, _G.last = 0, os.clock()
+_G.ticker = vim.uv.new_timer()
+_G.ticker:start(1, 1, function()
+  local now = os.clock()
+  _G.longest_ms = math.max(_G.longest_ms, (now - _G.last) * 1000)
+  _G.last = now
+end)
+"""
+
+
+def recorded(path: Path) -> float:
+    """Returns how many seconds of the recording sound."""
+    if not path.exists() or path.stat().st_size < 100:
+        return 0
+    try:
+        samples, rate = soundfile.read(path, always_2d=True)
+    except soundfile.LibsndfileError:
+        samples, rate = _unfinished(path)
+    loud = np.abs(samples).max(axis=1) > 1e-3 if len(samples) else np.zeros(0)
+    return float(loud.sum() / rate)
+
+
+def _unfinished(path: Path) -> tuple[Any, int]:
+    """Reads a WAV whose header is not yet completed."""
+    data = path.read_bytes()[44:]
+    return np.frombuffer(data[: len(data) // 4 * 4], "<i2").reshape(-1, 2) / 32768, 48000
+
+
+def test_bare_lofi_makes_music_at_once(open_editor: Open, home: Home, tmp_path: Path) -> None:
+    tape = tmp_path / "tape.wav"
+    editor = open_editor({"audio": {"output": f"file:{tape}"}, "defaults": {"duration_sec": 10}})
+    editor.watch()
+    editor.lua("vim.cmd('Lofi! daemon start')")  # the files of Python are read: warm
+    editor.notice("daemon 0.1.0 runs", 30)
+    editor.command("Lofi! daemon stop")
+    editor.notice("the daemon was stopped")
+    editor.lua(WATCH_THE_LOOP)
+    began = time.monotonic()
+    editor.command("Lofi")
+    editor.event("playback_start", 30)
+    until(lambda: recorded(tape) > 0, 10, "sound on the tape")
+    heard_after = time.monotonic() - began
+    editor.event("generation_progress", 30)
+    first = editor.event("generation_complete", 60)
+    assert editor.lua("return _G.longest_ms") < limit(10)
+    assert heard_after < limit(1) * patience()
+    editor.event("generation_queued", 30)
+    until(lambda: len(editor.events("generation_queued")) >= 2, 30, "the next one is asked for")
+    seeds = {answer["seed"] for answer in editor.events("generation_queued")}
+    assert len(seeds) >= 2, "with another seed"
+    assert editor.lua("return require('lofi').statusline()").startswith("▶ 0:")
+
+    editor.command("Lofi list")
+    items = editor.until("(_G.seen.asked[1] or {}).items", 10)
+    assert any("lofi hip hop" in item and "procedural" in item for item in items)
+    assert first["track_id"] in editor.lua("return vim.tbl_keys(require('lofi.state').now.tracks)")
+
+    until(lambda: recorded(tape) > 0.5, 10, "half a second of music")
+    editor.command("Lofi")
+    editor.event("playback_pause", 10)
+    assert editor.lua("return require('lofi').statusline()").startswith("⏸")
+    editor.command("Lofi")
+    editor.event("playback_resume", 10)
+    editor.command("Lofi stop")
+    editor.event("playback_end", 10, reason="stopped")
+    assert editor.lua("return require('lofi.stream').is_active()") is False
+
+
+def patience() -> float:
+    """Returns how much longer than on an idle machine things may take now."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_path: Path) -> None:
+    """At moments between the keypress and well into the music."""
+    moments = random.Random()
+    seed = moments.randrange(1000)
+    moments.seed(seed)
+    for round_number in range(KILLS):
+        tape = tmp_path / f"{round_number}.wav"
+        home.environment["LOFI_AUDIO_OUTPUT"] = f"file:{tape}"
+        editor = subprocess.Popen(
+            [
+                str(program),
+                "--clean",
+                "-n",
+                "--headless",
+                "--cmd",
+                f"set rtp^={REPO}",
+                "-c",
+                "Lofi",
+            ],
+            env=home.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        if round_number == 0:
+            until(lambda: recorded(tape) > 0, 30, "sound")  # noqa: B023
+            assert len(home.processes()) >= 3, "editor, relay, daemon, worker"
+        else:
+            time.sleep(moments.uniform(0.05, 2))  # the moment itself is what is tested
+        editor.kill()
+        editor.wait()
+        began = time.monotonic()
+        until(lambda: home.processes() == [], 20, f"an empty process table (seed {seed})")
+        assert time.monotonic() - began < limit(1) * patience()
+        tracks = Path(home.environment["XDG_CACHE_HOME"]) / "lofi.nvim" / "tracks"
+        for sidecar in tracks.glob("*.json"):
+            members = json.loads(sidecar.read_text())
+            assert (tracks / members["file"]).stat().st_size == members["bytes"]
+
+
+def test_two_neovims_share_one_daemon(open_editor: Open, home: Home) -> None:
+    first, second = open_editor(), open_editor()
+    for editor in (first, second):
+        editor.watch()
+        editor.call("request", "ping", {}, seconds=30)
+    pids = {editor.lua("return require('lofi.state').now.daemon.pid") for editor in (first, second)}
+    assert len(pids) == 1
+    first.lua(
+        "require('lofi').generate({ prompt = 'x', duration_sec = 5, backend = 'procedural' })"
+    )
+    done = second.event("generation_complete", 60)
+    assert first.event("generation_complete", 60)["track_id"] == done["track_id"]
+    first.close()
+    assert second.call("track", done["track_id"])["track"]["prompt"] == "x"
+    again = {"prompt": "x", "duration_sec": 5, "backend": "procedural", "seed": done["seed"]}
+    began = time.monotonic()
+    track = second.call("generate", again)
+    assert track["track_id"] == done["track_id"]
+    assert time.monotonic() - began < limit(1), "it is in the cache"
+    second.close()
+    until(lambda: home.processes() == [], 5, "the daemon left with its last client")
+    third = open_editor()
+    third.call("request", "ping", {}, seconds=30)
+
+
+def test_a_killed_daemon_is_back_and_knows_its_tracks(open_editor: Open, home: Home) -> None:
+    editor: Editor = open_editor()
+    editor.watch()
+    request = {"prompt": "y", "duration_sec": 5, "backend": "procedural", "auto_play": False}
+    track = editor.call("generate", request, seconds=60)
+    pid = editor.lua("return require('lofi.state').now.daemon.pid")
+    os.kill(pid, signal.SIGKILL)
+    assert editor.event("daemon_exit", 10)["expected"] is False
+    until(lambda: len(editor.events("daemon_ready")) == 2, 15, "another daemon")
+    assert editor.call("track", track["track_id"])["track"]["title"] == track["title"]
