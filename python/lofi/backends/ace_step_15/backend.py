@@ -17,7 +17,7 @@ from lofi.backends.ace_step_15.planner.brief import Brief
 from lofi.backends.ace_step_15.planner.flow import Plan
 from lofi.backends.ace_step_15.planner.planner import Planner
 from lofi.backends.ace_step_15.planner.scores import overall
-from lofi.backends.ace_step_15.request import Request
+from lofi.backends.ace_step_15.request import NEEDS_SOURCE, Request
 from lofi.backends.ace_step_15.sources import read_audio
 from lofi.backends.ace_step_15.timing import Timing, lyric_timing
 from lofi.errors import InvalidSource, LmUnavailable, MethodNotFound, ModelNotFound
@@ -65,7 +65,8 @@ class AceStep15:
         recipe: Mapping[str, Any] = job.recipe
         if recipe.get("lm_model"):
             recipe = yield from self._thought(pipeline, recipe, job.model, check)
-        sounds = {name: read_audio(path, check) for name, path in job.audio.items()}
+        wanted = ("reference", "source") if recipe["task"] in NEEDS_SOURCE else ("reference",)
+        sounds = {name: read_audio(job.audio[name], check) for name in wanted if name in job.audio}
         request = Request.of(recipe, source=sounds.get("source"), reference=sounds.get("reference"))
         yield from pipeline.render(request, check, job.latents_path)
 

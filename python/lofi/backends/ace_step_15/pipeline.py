@@ -26,7 +26,7 @@ from lofi.worker.device import choose, name_of, policy, self_test, set_threads
 from lofi.worker.memory import Residency, free_bytes, guard_paging, plan, wait_for_memory
 
 TILE_FRAMES = {"cpu": 64, "mps": 32, "cuda": 512}
-ENCODE_TILE_FRAMES = 256
+ENCODE_TILE_FRAMES = 128
 WIRE_TYPE = "ace_step_15"
 NEEDED: dict[StageName, frozenset[str]] = {
     "text": frozenset({"attention"}),

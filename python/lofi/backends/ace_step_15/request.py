@@ -228,6 +228,9 @@ def resolved(request: Request, config: ModelConfig) -> Request:
     edit = request.edit
     if task == "edit" and edit is None:
         edit = EditOf()
+    if task not in NEEDS_SOURCE:
+        # a retake's source only lends its recipe
+        request = replace(request, source=None, source_latents=None)
     return replace(request, guidance=guidance, shift=shift, steps=steps, edit=edit)
 
 
