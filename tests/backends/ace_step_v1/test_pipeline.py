@@ -12,6 +12,8 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 from lofi.backends.ace_step_v1 import create
 from lofi.backends.ace_step_v1.pipeline import AceStepV1
@@ -322,6 +324,23 @@ def test_an_adapter_is_heard_scaled_and_taken_out(
     with pytest.raises(InvalidLora):
         studio.render(loras=(Lora(tmp_path / "gone", "b" * 64, 1.0),))
     assert np.array_equal(studio.render(), song)
+
+
+def test_words_are_sung_with_a_vocabulary(studio: Studio, song: Samples, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.symlink_to(studio.models, target_is_directory=True)
+    letters = {letter: 10 + i for i, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}
+    bpe = Tokenizer(BPE(vocab={"[UNK]": 1, "[SPACE]": 2, **letters}, merges=[], unk_token="[UNK]"))
+    vocabulary = studio.models / "lyric_vocab.json"
+    bpe.save(str(vocabulary))
+    try:
+        own = Studio(models)
+        sung = own.render(lyrics="[verse]\nrain on the window", vocal_language="en")
+        other = own.render(lyrics="[verse]\nsun on the window", vocal_language="en")
+    finally:
+        vocabulary.unlink()
+    assert not np.array_equal(sung, song)
+    assert not np.array_equal(sung, other)
 
 
 def test_latents_are_kept_where_they_are_wanted(studio: Studio, tmp_path: Path) -> None:

@@ -44,9 +44,11 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = ChannelNorm(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check) -> Tensor:
         """x [B, C, H, W] -> the same shape."""
-        return x + self.norm(self.conv2(F.silu(self.conv1(x))))
+        y = F.silu(self.conv1(x))
+        check()
+        return x + self.norm(self.conv2(y))
 
 
 class Scale(nn.Module):
@@ -80,13 +82,16 @@ class MultiscaleAttention(nn.Module):
         self.to_out = nn.Linear(channels * (1 + len(kernel_sizes)), channels, bias=False)
         self.norm_out = ChannelNorm(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check) -> Tensor:
         """x [B, C, H, W] -> the same shape."""
         B, _, H, W = x.shape
         # contiguous here and below: strided bfloat16 products are ten times slower on a CPU
         pixels = x.movedim(1, -1).contiguous()
-        qkv = torch.cat([self.to_q(pixels), self.to_k(pixels), self.to_v(pixels)], dim=-1)
-        qkv = qkv.movedim(-1, 1)
+        projected = []
+        for project in (self.to_q, self.to_k, self.to_v):
+            projected.append(project(pixels))
+            check()
+        qkv = torch.cat(projected, dim=-1).movedim(-1, 1)
         views = torch.cat([qkv, *(scale(qkv) for scale in self.to_qkv_multiscale)], dim=1)
         # cut into consecutive heads: a head does not pair matching slices of q, k and v
         heads = views.reshape(B, -1, 3 * self.head_dim, H * W).float()
@@ -94,6 +99,7 @@ class MultiscaleAttention(nn.Module):
         q, k = F.relu(q), F.relu(k)
         weight = k.sum(-1)[:, :, None] @ q
         y = (v @ k.mT) @ q / (weight + ATTENTION_EPSILON)
+        check()
         y = y.reshape(B, -1, H, W).to(x.dtype).movedim(1, -1).contiguous()
         return x + self.norm_out(self.to_out(y).movedim(-1, 1))
 
@@ -109,7 +115,7 @@ class GatedConvolution(nn.Module):
         self.conv_point = nn.Conv2d(width // 2, channels, 1, bias=False)
         self.norm = ChannelNorm(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check) -> Tensor:
         """x [B, C, H, W] -> the same shape, stretch by stretch along W."""
         W = x.shape[-1]
         pieces = []
@@ -120,6 +126,7 @@ class GatedConvolution(nn.Module):
             wide = self.conv_depth(wide)[..., start - low : stop - low]
             a, gate = wide.chunk(2, dim=1)
             pieces.append(self.conv_point(a * F.silu(gate)))
+            check()
         return x + self.norm(torch.cat(pieces, dim=-1))
 
 
@@ -131,9 +138,9 @@ class EfficientViTBlock(nn.Module):
         self.attn = MultiscaleAttention(channels, head_dim, kernel_sizes)
         self.conv_out = GatedConvolution(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check) -> Tensor:
         """x [B, C, H, W] -> the same shape."""
-        return self.conv_out(self.attn(x))
+        return self.conv_out(self.attn(x, check), check)
 
 
 def _averaged(x: Tensor, channels: int) -> Tensor:
@@ -149,9 +156,10 @@ class Down(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, out_channels, 3, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check) -> Tensor:
         """x [B, C, H, W] -> [B, C', H / 2, W / 2]."""
         y = self.conv(x)
+        check()
         shortcut = _averaged(F.pixel_unshuffle(x, 2), y.shape[1])
         return y + shortcut
 
@@ -164,9 +172,10 @@ class Up(nn.Module):
         self.conv = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.repeats = 4 * out_channels // channels
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check) -> Tensor:
         """x [B, C, H, W] -> [B, C', 2H, 2W]."""
         y = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        check()
         return y + F.pixel_shuffle(x.repeat_interleave(self.repeats, dim=1), 2)
 
 
@@ -236,14 +245,14 @@ class Encoder(nn.Module):
         """Any stretch of the image [B, 2, 128, 8T] -> features [B, C, H, W]."""
         x = self.conv_in(_channels_last(x))
         for block in _blocks(self.down_blocks[: self.local_stages]):
-            x = block(x)
+            x = block(x, check)
             check()
         return x
 
     def inner(self, x: Tensor, check: Check = _nothing) -> Tensor:
         """All features [B, C, H, W] -> latents [B, 8, 16, T]."""
         for block in _blocks(self.down_blocks[self.local_stages :]):
-            x = block(x)
+            x = block(x, check)
             check()
         out = self.conv_out(x)
         return out + _averaged(x, out.shape[1])
@@ -294,7 +303,7 @@ class Decoder(nn.Module):
         """z [B, 8, 16, T], all of it -> features [B, C, 16, T] (of the first local stage)."""
         x = self.conv_in(z) + z.repeat_interleave(self.repeats, dim=1)
         for block in _blocks(reversed(self.up_blocks[self.local_stages :])):
-            x = block(x)
+            x = block(x, check)
             check()
         return x
 
@@ -302,7 +311,7 @@ class Decoder(nn.Module):
         """Any stretch of features [B, C, 16, T] -> image [B, 2, 128, 8T]."""
         x = _channels_last(x)
         for block in _blocks(reversed(self.up_blocks[: self.local_stages])):
-            x = block(x)
+            x = block(x, check)
             check()
         return self.conv_out(F.relu(self.norm_out(x)))
 

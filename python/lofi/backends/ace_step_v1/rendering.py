@@ -124,9 +124,11 @@ class Rendering:
             tokens = 1 + 256 + lyric_tokens
             return needs.diffusion_bytes(config, frames, tokens, count, width[TRANSFORMER])
 
-        # one batch of all branches only where it fits beside the weights
-        free = self._stages.free_bytes()
-        self._together = sizes[TRANSFORMER] + diffusion(branches) <= 0.9 * free
+        # One batch of all branches where it fits beside the weights. A CPU is busy with one
+        # branch already, and twice as slow to notice that a job is cancelled with two.
+        room = 0.9 * self._stages.free_bytes() - sizes[TRANSFORMER]
+        is_cpu = loaded.policy.device.startswith("cpu")
+        self._together = not is_cpu and diffusion(branches) <= room
         text = needs.text_bytes(loaded.text_encoder.size, width[TEXT])
         codec = needs.decoding_bytes(
             loaded.autoencoder.config, frames, self._tile_frames, width[CODEC]

@@ -22,6 +22,8 @@ from lofi.worker.backend import Check
 
 EPSILON = 1e-6
 TIME_CHANNELS = 256
+STRETCH_FRAMES = 512
+"""Frames the feed-forward of a CPU takes at a time: less memory, and a job soon cancelled."""
 
 
 def _nothing() -> None:
@@ -95,8 +97,20 @@ class GatedConvolution(nn.Module):
         self.depth_conv = Convolution(nn.Conv1d(width, width, 3, padding=1, groups=width))
         self.point_conv = Convolution(nn.Conv1d(inner_size, size, 1, bias=False))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check = _nothing) -> Tensor:
         """x [B, T, C] -> the same shape."""
+        T = x.shape[1]
+        if x.device.type != "cpu" or T <= STRETCH_FRAMES:
+            return self._stretch(x)
+        pieces = []
+        for start in range(0, T, STRETCH_FRAMES):
+            stop = min(start + STRETCH_FRAMES, T)
+            low, high = max(0, start - 1), min(T, stop + 1)
+            pieces.append(self._stretch(x[:, low:high])[:, start - low : stop - low])
+            check()
+        return torch.cat(pieces, dim=1)
+
+    def _stretch(self, x: Tensor) -> Tensor:
         x = F.silu(self.inverted_conv(x), inplace=True)
         conv = self.depth_conv.conv
         # as a convolution of height 1 the channels stay innermost in memory, in and out
@@ -131,14 +145,17 @@ class Block(nn.Module):
         token_mask: Tensor,
         frame_mask: Tensor | None = None,
         query_scale: Tensor | None = None,
+        check: Check = _nothing,
     ) -> Tensor:
         """x [B, T, C], modulation [B or 1, 6C], token_mask [B, 1, T or 1, S] -> [B, T, C]."""
         rows = self.scale_shift_table + modulation.view(modulation.shape[0], 6, -1)
         shift, scale, gate, ff_shift, ff_scale, ff_gate = rows[:, :, None].unbind(1)
         x = x + gate * self.attn(rms(x) * (1 + scale) + shift, rotary, frame_mask)
+        check()
         # neither norm nor gate around the cross attention
         x = x + self.cross_attn(x, keys_values, rotary, token_mask, query_scale)
-        return x + ff_gate * self.ff(rms(x) * (1 + ff_scale) + ff_shift)
+        check()
+        return x + ff_gate * self.ff(rms(x) * (1 + ff_scale) + ff_shift, check)
 
 
 class PatchIn(nn.Module):
@@ -311,6 +328,7 @@ class Transformer(nn.Module):
                 mask,
                 frame_mask,
                 query_scale if index in WEAK_BLOCKS else None,
+                check,
             )
             check()
         return self.final_layer(hidden, times.embedded, x.shape[-1]).float()
