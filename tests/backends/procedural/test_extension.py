@@ -97,3 +97,13 @@ def test_a_louder_source_is_met_at_its_level(tmp_path: Path) -> None:
     old = np.sqrt(np.mean(samples[4 * RATE : 24 * RATE] ** 2)) * 0.4
     new = np.sqrt(np.mean(result[31 * RATE : 38 * RATE] ** 2))
     assert 20 * np.log10(new / old) == pytest.approx(0, abs=3)
+
+
+def test_another_rate_and_one_channel_are_no_obstacle(tmp_path: Path) -> None:
+    path, samples = source(tmp_path, bpm=80, duration_sec=12.0)
+    soundfile.write(path, samples[::2, 0], RATE // 2)
+    result, _ = extended(path, extend_right_sec=3.0)
+    assert len(result) == len(samples) + 3 * RATE
+    inside = slice(RATE, 6 * RATE)
+    likeness = np.corrcoef(result[inside, 0], samples[inside, 0])[0, 1]
+    assert likeness > 0.97

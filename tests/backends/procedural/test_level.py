@@ -5,13 +5,17 @@ import pytest
 
 from lofi.backends.procedural.drum_kit import DrumKit
 from lofi.backends.procedural.level import Forecast, Rider, gated_mean
-from lofi.backends.procedural.loudness import lufs, power_of
+from lofi.backends.procedural.loudness import OFFSET_DB, lufs
 from lofi.backends.procedural.mixer import bus_levels
 from lofi.backends.procedural.score import Score
 from lofi.backends.procedural.settings import resolve
 from lofi.backends.procedural.styles import STYLES
 
 QUANTUM_SEC = 16384 / 48000
+
+
+def power_of(loudness: float) -> float:
+    return 10 ** ((loudness - OFFSET_DB) / 10)
 
 
 def forecast(**recipe: object) -> tuple[Forecast, Rider]:

@@ -64,11 +64,9 @@ def read(recipe: Mapping[str, Any], path: Path | None) -> Source:
         InvalidSource: there is none, or it cannot be read.
         UnsupportedTask: no beat can be heard in it.
     """
-    from lofi.worker.reading import read_sound
-
     if path is None:
         raise InvalidSource("extend needs a source", hint="Give source as a track id or a path.")
-    samples = read_sound(path, SAMPLE_RATE, 2)
+    samples = _samples(path)
     track = _sidecar(path)
     grid, keyscale, lufs = _known(track) or _heard(samples)
     settings = _settings(recipe, track)
@@ -82,6 +80,22 @@ def read(recipe: Mapping[str, Any], path: Path | None) -> Source:
     settings = replace(settings, bpm=round(bpm), grid_bpm=bpm, key=key, meter=meter, form="body")
     gain_db = min(LOUDEST_GAIN_DB, max(SOFTEST_GAIN_DB, lufs - OWN_LUFS))
     return Source(samples, settings, float(grid["first_beat_sec"]), 10 ** (gain_db / 20))
+
+
+def _samples(path: Path) -> NDArray[np.float32]:
+    """Returns a file as float32 [frames, 2] at 48 kHz."""
+    from lofi.listen import sound
+
+    heard = sound.read(path)
+    samples = np.ascontiguousarray(heard.samples.T, np.float32)
+    if samples.shape[1] == 1:
+        samples = np.repeat(samples, 2, axis=1)
+    if heard.rate != SAMPLE_RATE:
+        import soxr
+
+        samples = soxr.resample(samples, heard.rate, SAMPLE_RATE, quality="VHQ")
+    whole: NDArray[np.float32] = np.ascontiguousarray(samples, np.float32)
+    return whole
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
@@ -184,8 +198,7 @@ def _before(
     ring = round(LEFT_FADE_SEC * SAMPLE_RATE)
     # Two bars more than are heard, so that cadence and last chord lie behind the join.
     frames = round((bars + 2) * source.bar_frames) + 4 * SAMPLE_RATE
-    new = _rendered(source, frames, check, key=1)[skip : skip + count + ring]
-    new = new * np.float32(source.gain)
+    new = np.concatenate(list(_pieces(source, frames, check, key=1)))[skip : skip + count + ring]
     rise = min(count, round(0.02 * SAMPLE_RATE))
     new[:rise] *= _ramp(rise)[:, None]
     new[count:] *= 1 - _ramp(ring)[:, None]
@@ -195,19 +208,27 @@ def _before(
 def _after(source: Source, join: int, count: int, check: Check) -> Iterator[NDArray[np.float32]]:
     """Yields the source's end from `join` on, fading into new bars, and `count` frames more."""
     overlap = source.frames - join
-    new = _rendered(source, overlap + count, check, key=2) * np.float32(source.gain)
     turn = _ramp(overlap)[:, None] * np.float32(np.pi / 2)
-    old = source.samples[join:] * np.cos(turn)
-    yield _summed(old, new[:overlap] * np.sin(turn))
-    yield new[overlap:]
+    old, rise = source.samples[join:] * np.cos(turn), np.sin(turn)
+    place = 0
+    for piece in _pieces(source, overlap + count, check, key=2):
+        mixed = min(len(piece), max(0, overlap - place))
+        if mixed:
+            heard = slice(place, place + mixed)
+            yield _summed(old[heard], piece[:mixed] * rise[heard])
+        if mixed < len(piece):
+            yield piece[mixed:]
+        place += len(piece)
 
 
-def _rendered(source: Source, frames: int, check: Check, key: int) -> NDArray[np.float32]:
+def _pieces(source: Source, frames: int, check: Check, key: int) -> Iterator[NDArray[np.float32]]:
+    """Yields `frames` frames of new music at the source's loudness."""
     from lofi.backends.procedural.pipeline import Renderer
 
     seed = key_of(source.settings.seed, f"side/{key}") & 0xFFFFFFFF
     settings = replace(source.settings, frames=frames, seed=seed)
-    return np.concatenate(list(Renderer(settings, check).pieces()))
+    for piece in Renderer(settings, check).pieces():
+        yield piece * np.float32(source.gain)
 
 
 def _ramp(count: int) -> NDArray[np.float32]:

@@ -39,8 +39,3 @@ def k_energy(samples: Samples) -> float:
 def lufs(power: float) -> float:
     """Returns the loudness of a K-weighted mean square summed over channels."""
     return OFFSET_DB + 10 * math.log10(max(power, 1e-12))
-
-
-def power_of(loudness: float) -> float:
-    """Returns the mean square that has this loudness."""
-    return float(10 ** ((loudness - OFFSET_DB) / 10))

@@ -7,7 +7,7 @@ quantum's samples do not depend on how they were asked for.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lofi.backends.procedural.drum_kit import DrumKit
 from lofi.backends.procedural.effects import (
     HALF_TAPS,
     QUANTUM,
+    TONE_SIZE,
     Echo,
     Reverb,
     Tape,
@@ -93,18 +94,7 @@ def _circular(events: list[Event], start: int, period: int) -> list[Event]:
         for event in events:
             at = event.start % period + turn * period
             if at < 2 * period:
-                copies.append(
-                    Event(
-                        at,
-                        event.bus,
-                        event.instrument,
-                        event.midi,
-                        event.velocity,
-                        event.length,
-                        event.release_sec,
-                        event.pan,
-                    )
-                )
+                copies.append(replace(event, start=at))
     return sorted(copies, key=_order)
 
 
@@ -138,7 +128,7 @@ class Mixer:
         self._tone = Tone(settings.lowpass_hz)
         first = score.form.sections[0]
         self._door = first.bars * settings.bar_sec * SAMPLE_RATE if first.door else 0.0
-        self._weight = k_weight(20480)
+        self._weight = k_weight(TONE_SIZE)
 
     def quantum(self) -> tuple[Samples, float]:
         """Returns the next [2, QUANTUM] before gain, `DELAY` late, and its K-weighted power."""

@@ -184,8 +184,3 @@ def all_events(score: Score) -> list[Event]:
         (event for index in range(score.count) for event in score.passage(index).events),
         key=lambda event: (event.start, event.bus, event.instrument, event.midi),
     )
-
-
-def all_notes(score: Score) -> Sequence[Note]:
-    """Returns every note of a score, passage by passage."""
-    return [note for index in range(score.count) for note in score.passage(index).notes]
