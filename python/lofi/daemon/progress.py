@@ -8,8 +8,10 @@ from typing import Any
 PERCENT_LIMIT = 99
 """100 is what `generation_complete` says."""
 STEPPED_PHASES = ("diffusion", "tokens")
-OVERDUE_SHARE = 0.05
-"""Of its expected time, what a phase that is overdue is thought to need still."""
+OVERDUE_SHARE = 0.1
+"""Of the time it has taken, what a phase that is overdue is thought to need still."""
+GUESSED_SHARE = 1.0
+"""The same where the expectation was only a guess: half way, until its steps tell more."""
 FIRST_GUESS_SEC = 5.0
 """For a phase of which nothing at all is known."""
 
@@ -22,10 +24,14 @@ class Progress:
 
     Args:
         expected_sec: seconds per phase, in order; empty if nothing is known.
-        now: seconds on the clock that `at` values come from.
+        now: seconds on the clock.
+        is_guess: nothing like this was ever measured here.
     """
 
-    def __init__(self, expected_sec: Mapping[str, float], now: float) -> None:
+    def __init__(
+        self, expected_sec: Mapping[str, float], now: float, *, is_guess: bool = False
+    ) -> None:
+        self._share = GUESSED_SHARE if is_guess else OVERDUE_SHARE
         self.phase = "loading"
         self.step = 0
         self.total_steps = 0
@@ -112,4 +118,4 @@ class Progress:
                 return (self._total - self._done) * spent / max(self._done, 1)
         if expected is None:
             return FIRST_GUESS_SEC if not self._is_measured else 0.0
-        return max(expected - spent, OVERDUE_SHARE * expected)
+        return max(expected - spent, self._share * spent)

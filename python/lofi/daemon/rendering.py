@@ -95,7 +95,11 @@ class Rendering:
         job.started_at = studio.clock.timestamp()
         now = studio.clock.monotonic()
         expected = studio.timings.expect(self._crew.work(job))
-        job.progress = Progress(expected.phases if expected else {}, now)
+        job.progress = Progress(
+            expected.phases if expected else {},
+            now,
+            is_guess=expected is None or expected.confidence == "guess",
+        )
         studio.events.emit("generation_start", job.start_wire())
         studio.on_change(job)
         heartbeat = Heartbeat(self._say_progress, studio.clock)
