@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -11,15 +11,23 @@ from lofi.nn.convolution import channels_last
 GAIN, DIRECTION = ".weight_g", ".weight_v"
 
 
-def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _nothing() -> None:
+    """The check of a caller who never cancels."""
+
+
+def fold_weight_norm(
+    tensors: Mapping[str, Tensor], check: Callable[[], None] = _nothing
+) -> dict[str, Tensor]:
     """Replaces each `weight_g`, `weight_v` by the `weight` they stand for.
 
     The length is taken per index of dimension 0, which for transposed convolutions is the input
     channel. Worked out in float32, given in the dtype it is stored in, laid out channels last.
+    `check` is called before each weight.
     """
     folded: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if name.endswith(DIRECTION):
+            check()
             stem = name.removesuffix(DIRECTION)
             wide = tensor.float()
             norm = wide.flatten(1).norm(dim=1).view(-1, 1, 1)

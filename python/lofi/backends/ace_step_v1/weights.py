@@ -132,13 +132,13 @@ def load_vocoder(models: Path, dtype: torch.dtype, check: Check) -> Vocoder:
         folder,
         dtype=dtype,
         rename=lambda name: None if _CONSTANTS.match(name) else name,
-        fold=lambda stored: _folded(folder, stored),
+        fold=lambda stored: _folded(folder, stored, check),
         check=check,
     )
     return model
 
 
-def _folded(folder: Path, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _folded(folder: Path, stored: Mapping[str, Tensor], check: Check) -> dict[str, Tensor]:
     for name in stored:
         if name.endswith(DIRECTION) and name.removesuffix(DIRECTION) + GAIN not in stored:
             missing = name.removesuffix(DIRECTION) + GAIN
@@ -147,4 +147,4 @@ def _folded(folder: Path, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 hint="Fetch the file again; it is not whole.",
                 tensor=missing,
             )
-    return fold_weight_norm(stored)
+    return fold_weight_norm(stored, check)
