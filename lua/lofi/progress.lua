@@ -43,6 +43,7 @@ local channels = {
         status = outcome,
         percent = outcome == 'success' and 100 or nil,
       })
+      vim.api.nvim_echo({ { '' } }, false, {}) -- its last state would stay on the command line
     end,
   },
   notify = {

@@ -2,16 +2,27 @@
 ---what is known and never asks the daemon.
 
 local config = require('lofi.config')
+local events = require('lofi.events')
 local state = require('lofi.state')
 
 local M = {}
 
 local REDRAW_EVERY_MS = 1000
+---What 'showcmd' and 'ruler' take of it.
+local COMMAND_LINE_MARGIN = 12
 
 ---Whether the statusline was ever drawn; until then nobody needs it redrawn.
 local is_statusline_used = false
 ---@type uv.uv_timer_t?
 local redraw_timer
+
+---Whether somebody replaced `vim.notify` by a notifier.
+---@return boolean
+function M.has_notifier()
+  local source = debug.getinfo(vim.notify, 'S').source
+  -- Neovim's own: some builds strip the names of built-in files to a question mark.
+  return not (source:find('vim/_?[%w_/]*editor%.lua$') or source:find('^=?%?$'))
+end
 
 ---@param text string
 ---@param level? integer A vim.log.levels value, INFO when left out
@@ -20,7 +31,15 @@ function M.notify(text, level)
   if not config.get('ui.notify') or level < config.get('ui.notify_level') then
     return
   end
-  vim.notify('lofi: ' .. text, level, { title = 'lofi' })
+  text = 'lofi: ' .. text
+  local room = vim.o.columns - COMMAND_LINE_MARGIN
+  if M.has_notifier() or vim.fn.strdisplaywidth(text) <= room then
+    return vim.notify(text, level, { title = 'lofi' })
+  end
+  -- A line too long for the command line would make the person press Enter. :messages has it all.
+  vim.cmd.echomsg({ args = { vim.fn.string(text) }, mods = { silent = true } })
+  local group = level >= vim.log.levels.WARN and 'WarningMsg' or nil
+  vim.api.nvim_echo({ { vim.fn.strcharpart(text, 0, room - 1) .. '…', group } }, false, {})
 end
 
 ---Shows an error and what to do about it. Errors are never switched off.
@@ -65,11 +84,24 @@ local function start_redrawing()
   )
 end
 
----Draws the statusline anew if it shows us; called when something changed.
-function M.refresh()
-  if is_statusline_used then
-    vim.cmd.redrawstatus()
-  end
+---What changes the statusline; each is followed by drawing it anew, if it ever showed us.
+local REDRAWING = {
+  'generation_start',
+  'generation_progress',
+  'generation_complete',
+  'generation_error',
+  'generation_cancelled',
+  'playback_start',
+  'playback_end',
+  'playback_state',
+  'daemon_exit',
+}
+for _, event in ipairs(REDRAWING) do
+  events.on(event, function()
+    if is_statusline_used then
+      vim.cmd.redrawstatus()
+    end
+  end)
 end
 
 ---@param playback lofi.Playback
@@ -122,14 +154,6 @@ function M.statusline(opts)
     parts[#parts + 1] = ('%s %d%%'):format(icon('generating'), generation.percent)
   end
   return #parts > 0 and table.concat(parts, ' ') or nil
-end
-
----Whether somebody replaced `vim.notify` by a notifier.
----@return boolean
-function M.has_notifier()
-  local source = debug.getinfo(vim.notify, 'S').source
-  -- Neovim's own: some builds strip the names of built-in files to a question mark.
-  return not (source:find('vim/_?[%w_/]*editor%.lua$') or source:find('^=?%?$'))
 end
 
 return M

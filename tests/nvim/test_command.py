@@ -140,7 +140,7 @@ def test_what_it_asks_for(talk: Talk, command: str, method: str, params: dict[st
     ("command", "method", "words"),
     [
         ("Lofi queue", "queue_status", ["45%", "slow bells", "1.", "next"]),
-        ("Lofi status", "status", ["playing  0:15 / 0:30  a title", "volume 50%", "2 clients"]),
+        ("Lofi status", "status", ["playing  0:15 / 0:30  a title", "volume 50%", "clients 2"]),
         ("Lofi backends", "get_backends", ["* procedural", "ready", "5..600 s"]),
         ("Lofi cache", "cache_stats", ["3 tracks, 1 favourites", "1.5 MB of 2048 MB", "/tracks"]),
         ("Lofi recipe abcd", "cache_recipe", ['prompt="soft rain"', "seed=4"]),

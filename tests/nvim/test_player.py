@@ -128,6 +128,25 @@ def test_the_statusline(talk: Talk) -> None:
     assert spent < 1, "under a millisecond"
 
 
+def test_a_notification_redraws_the_statusline(talk: Talk) -> None:
+    note = {"notify": ["generation_progress", {"track_id": "t2", "percent": 45}]}
+    editor, _ = talk({"made": [note, {"result": {}}]})
+    editor.lua(
+        """
+        vim.o.laststatus = 2
+        _G.drawn = {}
+        _G.draw = function()
+          table.insert(_G.drawn, require('lofi').statusline() or '')
+          return ''
+        end
+        vim.o.statusline = '%{v:lua.draw()}'
+        vim.cmd.redrawstatus()
+        """
+    )
+    editor.call("request", "made", {})
+    editor.until("vim.list_contains(_G.drawn, '◌ 45%')", 5)
+
+
 def test_lualine_finds_the_component(editor: Editor) -> None:
     editor.lua(
         """

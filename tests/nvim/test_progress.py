@@ -52,6 +52,7 @@ def test_by_itself_it_takes_the_best_there_is(talk: Talk) -> None:
         assert echoed(editor) == [
             ["generating 10% (12 s)", "progress", "running", 10],
             ["ready", "progress", "success", 100],
+            ["", "", "", -1],
         ]
     else:
         editor.lua("vim.notify = function() end")

@@ -86,7 +86,8 @@ local function status_lines()
   end
   local model = status.model or {}
   if model.backend then
-    local where = model.loaded and (' on ' .. (model.device or '?')) or ', not loaded'
+    local device = model.device and ' on ' .. model.device or ''
+    local where = model.loaded and device or ', not loaded'
     lines[#lines + 1] =
       { text = ('model %s %s%s'):format(model.backend, model.variant or '', where) }
   end
@@ -96,7 +97,7 @@ local function status_lines()
   local own = status.daemon
   if own then
     lines[#lines + 1] = {
-      text = ('daemon %s, pid %d, %d clients'):format(own.version, own.pid, own.clients or 1),
+      text = ('daemon %s, pid %d, clients %d'):format(own.version, own.pid, own.clients or 1),
       group = 'LofiDim',
     }
   end
