@@ -69,5 +69,5 @@ def test_arrows_go_down(path: Path) -> None:
                 continue
             assert parts[1] in ALLOWED[room], f"{room} may not import {name}"
             if room == "backends" and parts[1] == "worker":
-                assert parts[2] in ("backend", "device", "weights", "memory"), name
+                assert parts[2] in ("backend", "device", "weights", "memory", "reading"), name
         assert parts[0] not in FOREIGN_BANNED.get(room, ()), f"{room} may not import {name}"
