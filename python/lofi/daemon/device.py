@@ -26,6 +26,10 @@ _ANY_SIZE_OFFSET = 27
 four bytes before the aligned `dataCallback`."""
 
 
+ALSA_NULL = "null"
+"""Takes sound and plays none; a machine with only this has no output, and is told so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One output of the system, as `audio_devices` lists it."""
@@ -215,7 +219,8 @@ class _Found:
                 sample_rate=next((rate for rate in rates if rate), FALLBACK_RATE),
                 channels=next((side for side in sides if side), CHANNELS),
             )
-            self.devices.append((device, handle))
+            if device.id != ALSA_NULL:
+                self.devices.append((device, handle))
 
     def choose(self, wanted: str | None) -> tuple[Device, Any]:
         if not self.devices:
