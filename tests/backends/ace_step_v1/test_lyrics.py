@@ -16,7 +16,7 @@ from lofi.backends.ace_step_v1.lyrics.normalise import normalise
 from lofi.backends.ace_step_v1.lyrics.tokens import INSTRUMENTAL_IDS, lyric_ids
 from lofi.errors import DependencyMissing, ModelLoadFailed, ModelNotFound
 
-NOWHERE = Path("/nowhere/lyric_vocab.json")
+NOWHERE = Path("/nowhere/lyric_vocabulary/vocab.json")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def vocabulary(tmp_path: Path) -> Path:
     bpe = Tokenizer(models.BPE(vocab=ids, merges=[], unk_token="[UNK]"))
     bpe.pre_tokenizer = pre_tokenizers.Whitespace()
     bpe.add_special_tokens(["[SPACE]", "[en]", "[zh-cn]"])
-    path = tmp_path / "lyric_vocab.json"
+    path = tmp_path / "vocab.json"
     bpe.save(str(path))
     return path
 
@@ -56,9 +56,9 @@ def test_sung_words_need_the_vocabulary() -> None:
 
 
 def test_a_broken_vocabulary_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "lyric_vocab.json"
+    path = tmp_path / "vocab.json"
     path.write_text(json.dumps({"model": 1}))
-    with pytest.raises(ModelLoadFailed, match="lyric_vocab"):
+    with pytest.raises(ModelLoadFailed, match=r"vocab\.json"):
         lyric_ids("hello", path, "en")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -331,14 +332,15 @@ def test_words_are_sung_with_a_vocabulary(studio: Studio, song: Samples, tmp_pat
     models.symlink_to(studio.models, target_is_directory=True)
     letters = {letter: 10 + i for i, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}
     bpe = Tokenizer(BPE(vocab={"[UNK]": 1, "[SPACE]": 2, **letters}, merges=[], unk_token="[UNK]"))
-    vocabulary = studio.models / "lyric_vocab.json"
+    vocabulary = studio.models / "lyric_vocabulary" / "vocab.json"
+    vocabulary.parent.mkdir()
     bpe.save(str(vocabulary))
     try:
         own = Studio(models)
         sung = own.render(lyrics="[verse]\nrain on the window", vocal_language="en")
         other = own.render(lyrics="[verse]\nsun on the window", vocal_language="en")
     finally:
-        vocabulary.unlink()
+        shutil.rmtree(vocabulary.parent)
     assert not np.array_equal(sung, song)
     assert not np.array_equal(sung, other)
 

@@ -10,8 +10,8 @@ from lofi.backends.ace_step_v1.lyrics.language import LANGUAGES, language_of
 from lofi.backends.ace_step_v1.lyrics.normalise import normalise
 from lofi.errors import ModelLoadFailed, ModelNotFound
 
-VOCABULARY_FILE = "lyric_vocab.json"
-"""Beside the component folders; not part of the published checkpoint."""
+VOCABULARY_FILE = "lyric_vocabulary/vocab.json"
+"""Beside the components; it comes from the source repository, not from the checkpoint's."""
 START, LINE_END, ENGLISH = 261, 2, 259
 INSTRUMENTAL_IDS = (START, ENGLISH, 6688, LINE_END)
 """`[inst]`, what instrumental music was trained with."""
@@ -92,7 +92,7 @@ class LyricTokenizer:
         if not vocabulary.is_file():
             raise ModelNotFound(
                 f"Sung lyrics need the vocabulary {vocabulary}, which does not exist",
-                hint="Put the lyric vocabulary of ACE-Step v1 there, or leave lyrics empty: "
+                hint="Run :Lofi setup ace-step, or leave lyrics empty: "
                 "instrumental music needs none.",
                 path=str(vocabulary),
             )
