@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from lofi.wire import methods
 from tests.daemon.callers import Caller, Home
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_introduction_lists_what_exists_and_imports_no_torch(home: Home) -> None:

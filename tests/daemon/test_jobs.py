@@ -8,8 +8,12 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.clock import limit, until
 from tests.daemon.callers import Caller, Home
+
+pytestmark = pytest.mark.slow
 
 LONG = "steps=400 step=0.02"
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.daemon.callers import Caller, Home
+
+pytestmark = pytest.mark.slow
 
 LONG = "steps=60 step=0.05"
 

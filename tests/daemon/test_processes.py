@@ -15,6 +15,8 @@ import pytest
 from tests.clock import limit, until
 from tests.daemon.callers import REPO, Caller, Home, gone
 
+pytestmark = pytest.mark.slow
+
 LONG = "steps=400 step=0.05"
 GONE_SEC = 1.5
 """What the process table is given; the daemon itself promises one second."""
@@ -114,7 +116,7 @@ def test_two_relays_at_once_find_one_daemon(home: Home) -> None:
     callers = [home.caller("relay") for _ in range(4)]
     pids = {caller.initialize()["daemon"]["pid"] for caller in callers}
     assert len(pids) == 1
-    assert len(home.processes_of("socket")) == 1
+    until(lambda: len(home.processes_of("socket")) == 1, 5, "the others to give up")
 
 
 def test_three_clients_share_one_queue_and_one_player(home: Home) -> None:
@@ -140,7 +142,7 @@ def test_three_clients_share_one_queue_and_one_player(home: Home) -> None:
 
 
 def test_reopening_while_the_old_one_is_leaving_works_every_time(home: Home) -> None:
-    for _ in range(5):
+    for _ in range(3):
         caller = home.caller("relay")
         caller.initialize()
         caller.hang_up()
@@ -217,7 +219,6 @@ def _kill_once(home: Home, victim: object, delay_sec: float, seed: int) -> None:
     check_cache(home)
 
 
-@pytest.mark.slow
 def test_kills_at_random_moments() -> None:
     killings(5)
 

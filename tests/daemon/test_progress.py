@@ -77,9 +77,10 @@ def test_an_overdue_phase_says_how_much() -> None:
 
 def test_a_guess_that_was_far_too_short_does_not_pretend_to_be_nearly_done() -> None:
     progress = Progress({"diffusion": 0.1}, 0.0, is_guess=True)
-    progress.begin("diffusion", 100, 0.0)
+    assert progress.to_wire(2.0)["percent"] <= 50
+    progress.begin("diffusion", 100, 2.0)
     assert progress.to_wire(3.0)["percent"] <= 50
     for step in (1, 2):
-        progress.advance(step, 100, 3.0 * step)
-    assert progress.to_wire(6.0)["percent"] <= 50
-    assert progress.remaining_sec(6.0) == 294.0
+        progress.advance(step, 100, 2.0 + 3.0 * step)
+    assert progress.to_wire(8.0)["percent"] <= 50
+    assert progress.remaining_sec(8.0) == 294.0

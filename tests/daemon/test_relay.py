@@ -17,6 +17,8 @@ import pytest
 from tests.clock import limit, until
 from tests.daemon.callers import REPO, Home, gone
 
+pytestmark = pytest.mark.slow
+
 FAKE = """
 import os, socket, sys, time
 mode, path = sys.argv[1], os.environ["XDG_RUNTIME_DIR"] + "/lofi/daemon.sock"

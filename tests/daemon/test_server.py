@@ -15,6 +15,8 @@ from lofi.errors import Busy
 from tests.clock import limit
 from tests.daemon.callers import REPO, Home, gone
 
+pytestmark = pytest.mark.slow
+
 CALLS = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\r\n\n{"jsonrpc":"2.0","id":2,"method":"ping"}\n'
 
 

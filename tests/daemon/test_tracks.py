@@ -11,6 +11,8 @@ import soundfile
 
 from tests.daemon.callers import Caller, Home
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def track(daemon: Caller) -> str:

@@ -11,7 +11,7 @@ STEPPED_PHASES = ("diffusion", "tokens")
 OVERDUE_SHARE = 0.1
 """Of the time it has taken, what a phase that is overdue is thought to need still."""
 GUESSED_SHARE = 1.0
-"""The same where the expectation was only a guess: half way, until its steps tell more."""
+"""Of the whole job's time, where the expectation was only a guess: half way, until steps tell."""
 FIRST_GUESS_SEC = 5.0
 """For a phase of which nothing at all is known."""
 
@@ -31,7 +31,7 @@ class Progress:
     def __init__(
         self, expected_sec: Mapping[str, float], now: float, *, is_guess: bool = False
     ) -> None:
-        self._share = GUESSED_SHARE if is_guess else OVERDUE_SHARE
+        self._is_guess = is_guess
         self.phase = "loading"
         self.step = 0
         self.total_steps = 0
@@ -44,7 +44,7 @@ class Progress:
         self._total = 0
         self._first_done: tuple[int, float] | None = None
         self._last_done_at = now
-        self._is_measured = bool(expected_sec)
+        self._is_expected = bool(expected_sec)
 
     def begin(self, phase: str, total: int, now: float) -> None:
         """A phase begins; `total` counts its steps, 0 when unknown."""
@@ -117,5 +117,11 @@ class Progress:
             if expected is None:
                 return (self._total - self._done) * spent / max(self._done, 1)
         if expected is None:
-            return FIRST_GUESS_SEC if not self._is_measured else 0.0
-        return max(expected - spent, self._share * spent)
+            return self._overdue_sec(now) if self._is_expected else FIRST_GUESS_SEC
+        return max(expected - spent, self._overdue_sec(now))
+
+    def _overdue_sec(self, now: float) -> float:
+        """Returns what a phase that ought to be over is thought to need still."""
+        if self._is_guess:
+            return GUESSED_SHARE * (now - self._started)
+        return OVERDUE_SHARE * (now - self._phase_started)
