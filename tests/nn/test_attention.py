@@ -37,6 +37,17 @@ def test_a_window_joins_a_padding_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(found, attend(q, k, v, mask=near))
 
 
+def test_long_queries_are_answered_in_blocks_between_checks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attention, "LONG_BLOCK", 16)
+    q, k, v = heads(4, 40, 0), heads(2, 40, 1), heads(2, 40, 2)
+    calls = []
+    found = attend(q, k, v, check=lambda: calls.append(1))
+    torch.testing.assert_close(found, attend(q, k, v))
+    assert len(calls) == 3
+
+
 def test_query_heads_share_key_heads_in_order() -> None:
     q, k, v = heads(4, 6, 0), heads(2, 6, 1), heads(2, 6, 2)
     expected = attend(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,8 +11,11 @@ from torch import Tensor, nn
 from lofi.nn.norms import RMSNorm
 from lofi.nn.rope import Rotary, rotate
 
+Check = Callable[[], None]
 WINDOW_BLOCK = 256
 """Queries answered at a time under a window: the mask is [256, 256 + 2 * window], never [T, T]."""
+LONG_BLOCK = 2048
+"""Queries answered between two checks: ten minutes of music at once would take seconds."""
 
 
 def attend(
@@ -21,6 +26,7 @@ def attend(
     mask: Tensor | None = None,
     causal: bool = False,
     window: int | None = None,
+    check: Check | None = None,
 ) -> Tensor:
     """Softmax attention; consecutive query heads share a key/value head.
 
@@ -30,13 +36,16 @@ def attend(
         mask: True where a query may look, broadcastable to [B, H, T, S].
         causal: query i sees keys 0..i only.
         window: query i sees keys i - window .. i + window only; T must equal S.
+        check: called between blocks of queries; may raise.
 
     Returns:
         [B, H, T, D].
     """
-    if window is None or q.shape[2] <= window + 1:
-        return _attend(q, k, v, mask, causal)
     T = q.shape[2]
+    if window is None or window + 1 >= T:
+        if check is None or T <= LONG_BLOCK or mask is not None or causal:
+            return _attend(q, k, v, mask, causal)
+        return _in_blocks(q, k, v, check)
     blocks = []
     for start in range(0, T, WINDOW_BLOCK):
         stop = min(start + WINDOW_BLOCK, T)
@@ -51,7 +60,17 @@ def attend(
         blocks.append(
             _attend(q[:, :, start:stop], k[:, :, low:high], v[:, :, low:high], near, False)
         )
+        if check is not None:
+            check()
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+
+
+def _in_blocks(q: Tensor, k: Tensor, v: Tensor, check: Check) -> Tensor:
+    blocks = []
+    for block in q.split(LONG_BLOCK, dim=2):  # type: ignore[no-untyped-call]
+        blocks.append(_attend(block, k, v, None, False))
+        check()
+    return torch.cat(blocks, dim=2)
 
 
 def _columns(mask: Tensor, start: int, stop: int, low: int, high: int) -> Tensor:
@@ -117,8 +136,9 @@ class Attention(nn.Module):
         mask: Tensor | None = None,
         causal: bool = False,
         window: int | None = None,
+        check: Check | None = None,
     ) -> Tensor:
         """Self-attention: x [B, T, size] -> [B, T, size]; the options are those of `attend`."""
         q = self.queries(x, rotary)
         k, v = self.keys_values(x, rotary)
-        return self.merge(attend(q, k, v, mask=mask, causal=causal, window=window))
+        return self.merge(attend(q, k, v, mask=mask, causal=causal, window=window, check=check))

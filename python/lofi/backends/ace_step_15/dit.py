@@ -70,13 +70,13 @@ class DecoderLayer(nn.Module):
         self.mlp = GatedMLP(width.size, width.inner_size)
         self.scale_shift_table = nn.Parameter(torch.zeros(1, 6, width.size))
 
-    def look(self, x: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+    def look(self, x: Tensor, memory: tuple[Tensor, Tensor], check: Check = never) -> Tensor:
         """Cross-attention of x [B, L, H] -> [B, L, H]; no mask, no positions."""
         k, v = memory
         if k.shape[2] == 1:
             # one row gets all the attention whatever is asked (the null condition)
             return self.cross_attn.merge(v.repeat_interleave(self._share(v), dim=1))
-        return self.cross_attn.merge(attend(self.cross_attn.queries(x), k, v))
+        return self.cross_attn.merge(attend(self.cross_attn.queries(x), k, v, check=check))
 
     def _share(self, v: Tensor) -> int:
         return self.cross_attn.o_proj.in_features // (v.shape[1] * v.shape[3])
@@ -85,11 +85,12 @@ class DecoderLayer(nn.Module):
         """table [B, 6, H] -> shift, scale, gate, and the same for the feed-forward, [B, 1, H]."""
         return [row[:, None] for row in (self.scale_shift_table + table).unbind(1)]
 
-    def mix(self, x: Tensor, rows: list[Tensor], rotary: Rotary) -> Tensor:
+    def mix(self, x: Tensor, rows: list[Tensor], rotary: Rotary, check: Check = never) -> Tensor:
         """x [B, L, H] plus its self-attention."""
         shift, scale, gate = rows[:3]
         h = torch.addcmul(shift, self.self_attn_norm(x), 1 + scale)
-        return torch.addcmul(x, gate, self.self_attn(h, rotary=rotary, window=self.window))
+        h = self.self_attn(h, rotary=rotary, window=self.window, check=check)
+        return torch.addcmul(x, gate, h)
 
     def probabilities(self, x: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
         """Where the cross-attention of x looks: [H, S, L] of the first item, float32."""
@@ -99,12 +100,19 @@ class DecoderLayer(nn.Module):
         return (q @ k.transpose(1, 2) * q.shape[-1] ** -0.5).softmax(-1).transpose(1, 2)
 
     def forward(
-        self, x: Tensor, table: Tensor, rotary: Rotary, memory: tuple[Tensor, Tensor]
+        self,
+        x: Tensor,
+        table: Tensor,
+        rotary: Rotary,
+        memory: tuple[Tensor, Tensor],
+        check: Check = never,
     ) -> Tensor:
-        """x [B, L, H], table [B, 6, H] -> [B, L, H]."""
+        """x [B, L, H], table [B, 6, H] -> [B, L, H]; a long `x` is checked on inside."""
         rows = self.modulation(table)
-        x = self.mix(x, rows, rotary)
-        x = x + self.look(self.cross_attn_norm(x), memory)
+        x = self.mix(x, rows, rotary, check)
+        check()
+        x = x + self.look(self.cross_attn_norm(x), memory, check)
+        check()
         shift, scale, gate = rows[3:]
         h = torch.addcmul(shift, self.mlp_norm(x), 1 + scale)
         return torch.addcmul(x, gate, self.mlp(h))
@@ -201,7 +209,7 @@ class Decoder(nn.Module):
         h = self.patches(x, context)
         rotary = rotary_for(h, self.config)
         for layer, rows in zip(self.layers, memory, strict=True):
-            h = layer(h, times.table, rotary, rows)
+            h = layer(h, times.table, rotary, rows, check)
             check()
         return self.frames(h, times.shift, x.shape[1])
 
