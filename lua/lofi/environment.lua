@@ -9,7 +9,7 @@ local process = require('lofi.process')
 local M = {}
 
 ---What the environment takes on disk.
-M.SIZE_MB = 90
+M.SIZE_MB = 110
 local NEEDED_MB = 300
 local MIN_MINOR = 11
 local MODULES = { 'msgpack', 'numpy', 'soundfile', 'soxr', 'miniaudio' }

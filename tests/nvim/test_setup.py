@@ -225,7 +225,7 @@ def test_bare_lofi_offers_it_and_then_plays(open_editor: Open, home: Home, tmp_p
     )
     editor.command("Lofi")
     question = editor.until("_G.seen.asked[1]", 10)
-    assert "Make a private Python environment for lofi (about 90 MB" in question["prompt"]
+    assert "Make a private Python environment for lofi (about 110 MB" in question["prompt"]
     editor.notice("Python is ready")
     editor.event("playback_start", 30)
 
