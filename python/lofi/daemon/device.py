@@ -26,10 +26,6 @@ _ANY_SIZE_OFFSET = 27
 four bytes before the aligned `dataCallback`."""
 
 
-ALSA_NULL = "null"
-"""Takes sound and plays none; a machine with only this has no output, and is told so."""
-
-
 @dataclass(frozen=True, slots=True)
 class Device:
     """One output of the system, as `audio_devices` lists it."""
@@ -219,8 +215,10 @@ class _Found:
                 sample_rate=next((rate for rate in rates if rate), FALLBACK_RATE),
                 channels=next((side for side in sides if side), CHANNELS),
             )
-            if device.id != ALSA_NULL:
-                self.devices.append((device, handle))
+            self.devices.append((device, handle))
+        if not any(device.is_default for device, _ in self.devices):
+            # ALSA without a card lists its plugins, one of them silent; none is the default.
+            self.devices = []
 
     def choose(self, wanted: str | None) -> tuple[Device, Any]:
         if not self.devices:
@@ -228,8 +226,6 @@ class _Found:
         for device, handle in self.devices:
             if (device.is_default and wanted is None) or wanted in (device.name, device.id):
                 return device, handle
-        if wanted is None:
-            return self.devices[0]
         names = ", ".join(device.name for device, _ in self.devices)
         raise AudioDeviceError(f"no sound output is called {wanted}; there are: {names}")
 
