@@ -115,7 +115,7 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
-class _Draw(Normal):
+class RandomWeights(Normal):
     """Weights of every norm around 1, whatever its name, so that latents are heard in the sound."""
 
     def __call__(self, name: str, shape: Shape) -> Tensor:
@@ -143,7 +143,7 @@ def write_checkpoint(folder: Path, *, is_full: bool = False, seed: int = 0) -> P
         write_safetensors(
             place / f"{'model' if is_text else 'diffusion_pytorch_model'}.safetensors",
             stored_shapes(part, config),
-            _Draw(seed, scales={} if is_full else _SCALES),
+            RandomWeights(seed, scales={} if is_full else _SCALES),
             torch.float32 if is_text else torch.bfloat16,
         )
         if is_text:

@@ -10,7 +10,7 @@ from lofi.backends.ace_step_v1.codec import Codec
 from lofi.backends.ace_step_v1.config import DcaeConfig, VocoderConfig
 from lofi.backends.ace_step_v1.dcae import Autoencoder
 from lofi.backends.ace_step_v1.vocoder import Vocoder
-from tests.checkpoints.ace_step_v1 import TINY, _Draw, published
+from tests.checkpoints.ace_step_v1 import TINY, RandomWeights, published
 
 # halos come from the layers: these have the published depths at small widths
 CONFIGS = {part: {**published(part), **changes} for part, changes in {
@@ -26,7 +26,7 @@ def codec() -> Codec:
         Autoencoder(DcaeConfig.read(CONFIGS["dcae"])),
         Vocoder(VocoderConfig.read(CONFIGS["vocoder"])),
     )
-    draw = _Draw(3)
+    draw = RandomWeights(3)
     for model in models:
         state = {name: draw(name, tuple(t.shape)) for name, t in model.state_dict().items()}
         model.load_state_dict(state)
