@@ -28,10 +28,10 @@ import numpy as np
 import soundfile
 
 from lofi.daemon.clock import SystemClock
-from lofi.daemon.mixer import Block
-from lofi.daemon.output import open_sink
-from lofi.daemon.playback import PlayableTrack, Player
-from lofi.daemon.sink import Fill, Sink
+from lofi.daemon.player.mixer import Block
+from lofi.daemon.player.output import open_sink
+from lofi.daemon.player.playback import PlayableTrack, Player
+from lofi.daemon.player.sink import Fill, Sink
 
 LIMITS_MS = {"play": 100, "volume": 50, "pause": 50, "resume": 50, "seek": 100, "stop": 50}
 LEVEL = 0.5

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["worker"]:
         from lofi.worker import loop
 
-        return loop.main(argv[1])
+        return loop.main("neural" if argv[1:] == ["neural"] else "light")
     return _command(argv)
 
 

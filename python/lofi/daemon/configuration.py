@@ -12,7 +12,7 @@ from lofi.daemon.events import Events
 from lofi.daemon.lane import LaneRunner
 from lofi.daemon.logs import LEVELS
 from lofi.daemon.peer import Peer
-from lofi.daemon.playback import Player
+from lofi.daemon.player.playback import Player
 from lofi.daemon.turns import Turns
 from lofi.errors import LofiError
 from lofi.recipe import canonical_names

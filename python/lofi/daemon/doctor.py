@@ -17,7 +17,7 @@ from lofi import catalog
 from lofi.daemon.backends import Backends
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.library import Library
-from lofi.daemon.playback import Player
+from lofi.daemon.player.playback import Player
 from lofi.errors import LofiError
 from lofi.parameters import FORMATS
 from lofi.paths import MODEL_VARIABLES, Paths

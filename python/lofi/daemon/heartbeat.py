@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from lofi.daemon.playable import Clock
+from lofi.daemon.player.playable import Clock
 
 AT_LEAST_EACH_SEC = 0.9
 AT_MOST_EACH_SEC = 0.1

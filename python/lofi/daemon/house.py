@@ -29,7 +29,7 @@ from lofi.daemon.jobs import Job
 from lofi.daemon.lane import LaneRunner
 from lofi.daemon.library import Library
 from lofi.daemon.orders import Orders
-from lofi.daemon.playback import Player
+from lofi.daemon.player.playback import Player
 from lofi.daemon.probe import Probe
 from lofi.daemon.queries import Queries
 from lofi.daemon.queue import Lane, Queue

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from lofi.daemon.cache import Cache, Removal
 from lofi.daemon.events import Events
 from lofi.daemon.eviction import Limits
-from lofi.daemon.playable import PlayableTrack
+from lofi.daemon.player.playable import PlayableTrack
 from lofi.daemon.sidecar import Track
 from lofi.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 from lofi.daemon.heartbeat import Heartbeat
 from lofi.daemon.lane import LaneRunner, Operation
 from lofi.daemon.peer import Peer
-from lofi.daemon.playable import Clock
+from lofi.daemon.player.playable import Clock
 from lofi.daemon.queue import Lane
 from lofi.errors import NotCancellable
 from lofi.wire.frames import Load, Operate

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from lofi.daemon import durable, records
 from lofi.daemon.heartbeat import Heartbeat
 from lofi.daemon.jobs import Job, State, complete_wire
-from lofi.daemon.playable import LiveTrack
+from lofi.daemon.player.playable import LiveTrack
 from lofi.daemon.progress import Progress
 from lofi.daemon.sidecar import Track
 from lofi.daemon.studio import Studio

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lofi.daemon.playable import PlayableTrack
+from lofi.daemon.player.playable import PlayableTrack
 from lofi.tracks import default_title
 
 SCHEMA = 1

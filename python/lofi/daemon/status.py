@@ -15,8 +15,8 @@ from lofi.daemon.inventory import Inventory
 from lofi.daemon.lane import LaneRunner
 from lofi.daemon.library import Library
 from lofi.daemon.orders import Orders
-from lofi.daemon.playable import Clock
-from lofi.daemon.playback import Player
+from lofi.daemon.player.playable import Clock
+from lofi.daemon.player.playback import Player
 from lofi.daemon.queue import Lane
 from lofi.settings import Settings
 

@@ -10,8 +10,8 @@ from lofi.daemon.events import Events
 from lofi.daemon.history import History
 from lofi.daemon.jobs import Job
 from lofi.daemon.library import Library
-from lofi.daemon.playable import Clock
-from lofi.daemon.playback import Player
+from lofi.daemon.player.playable import Clock
+from lofi.daemon.player.playback import Player
 from lofi.daemon.queue import Queue
 from lofi.daemon.timings import Timings
 from lofi.daemon.turns import Turns

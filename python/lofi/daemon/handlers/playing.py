@@ -7,7 +7,7 @@ from typing import Any
 
 from lofi.daemon.handlers import Call, Method
 from lofi.daemon.library import Library
-from lofi.daemon.playback import Player
+from lofi.daemon.player.playback import Player
 from lofi.daemon.turns import Turns
 from lofi.errors import InvalidParams
 

@@ -11,7 +11,7 @@ from lofi.daemon.handlers import Call, Method
 from lofi.daemon.history import History
 from lofi.daemon.importing import imported_sidecar
 from lofi.daemon.library import Library
-from lofi.daemon.playback import Player
+from lofi.daemon.player.playback import Player
 from lofi.daemon.queries import Queries
 from lofi.daemon.records import SUFFIXES
 from lofi.daemon.selection import select
