@@ -43,8 +43,12 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     from lofi.worker.runner import Runner
     from lofi.worker.shelf import PACKAGES, Shelf
 
-    runner = Runner(channel, Shelf(PACKAGES[role] if packages is None else packages))
+    shelf = Shelf(PACKAGES[role] if packages is None else packages)
+    runner = Runner(channel, shelf)
     channel.send(Ready(pid=os.getpid(), role=role, version=__version__))
+    if role == "light":
+        # While the daemon is still coming up: a tenth of a second that the first sound needs not.
+        shelf.fetch()
     while (message := channel.take_message()) is not None:
         runner.serve(message)
     return 0

@@ -47,6 +47,11 @@ class Shelf:
             self._made[name] = made = backend
         return made
 
+    def fetch(self) -> None:
+        """Imports every backend ahead of its first job."""
+        for name in self._packages:
+            self.backend(name)
+
     def others(self, name: str) -> Iterable[str]:
         """Returns the names of the made backends other than `name`."""
         return [other for other in self._made if other != name]
