@@ -46,7 +46,7 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     shelf = Shelf(PACKAGES[role] if packages is None else packages)
     runner = Runner(channel, shelf)
     channel.send(Ready(pid=os.getpid(), role=role, version=__version__))
-    if role == "light":
+    if role == "light" and packages is None:
         # While the daemon is still coming up: a tenth of a second that the first sound needs not.
         shelf.fetch()
     while (message := channel.take_message()) is not None:
