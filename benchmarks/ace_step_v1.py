@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import time
@@ -159,6 +160,8 @@ def main() -> None:
         "machine": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
+        # above the number of threads others were computing too, and the figures are too high
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "runs": [measure(given.models, seconds, dtype, clock) for seconds in given.seconds],
     }
     text = json.dumps(report, indent=1)
