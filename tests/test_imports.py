@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "python"
 BASE = {"errors", "tracks", "catalog", "parameters", "music", "settings", "paths", "recipe",
-        "checkpoints", "hub", "wire", "exchange", "request", "subtitles", "presets"}  # fmt: skip
+        "checkpoints", "hub", "hints", "wire", "exchange", "request", "subtitles",
+        "presets"}  # fmt: skip
 NEURAL = {"torch", "transformers", "safetensors", "tokenizers"}
 ALLOWED = {
     "base": BASE,

@@ -79,6 +79,7 @@ def test_a_named_backend_is_never_replaced() -> None:
     with pytest.raises(LofiError) as caught:
         resolve(World(missing=NEURAL), backend="ace-step-1.5")
     assert caught.value.code == "BACKEND_NOT_INSTALLED"
+    assert ":Lofi setup ace-step-1.5 (6.3 GB)" in caught.value.hint
     assert "LOFI_ACE_STEP_15_MODEL_PATH" in caught.value.hint
 
 

@@ -43,7 +43,6 @@ class Variant:
     """`turbo`, `sft` or `base` where presets depend on it."""
     components: tuple[str, ...] = ()
     """Folders below the backend's models folder, all of which it needs."""
-    download_bytes: int | None = None
     tasks: tuple[str, ...] = ()
     channels: int | None = None
 
@@ -93,19 +92,18 @@ class Backend:
         return prefix + variant
 
 
-def _ace_step_15_variant(name: str, family: str, download_bytes: int | None = None) -> Variant:
+def _ace_step_15_variant(name: str, family: str) -> Variant:
     return Variant(
         name,
         family,
         (f"acestep-v15-{name}", "vae", "Qwen3-Embedding-0.6B"),
-        download_bytes,
         TEXT_TASKS + COVER_TASKS + (STEM_TASKS if family == "base" else ()),
     )
 
 
 def _musicgen_variant(name: str) -> Variant:
     stereo = name.startswith("stereo")
-    return Variant(name, "", (name,), None, ("text2music", "extend"), 2 if stereo else 1)
+    return Variant(name, "", (name,), ("text2music", "extend"), 2 if stereo else 1)
 
 
 BACKENDS: dict[str, Backend] = {
@@ -150,7 +148,6 @@ BACKENDS: dict[str, Backend] = {
                     "v1-3.5b",
                     "",
                     ("ace_step_transformer", "umt5-base", "music_dcae_f8c8", "music_vocoder"),
-                    8_275_790_207,
                     TEXT_TASKS,
                 ),
             ),
@@ -222,6 +219,11 @@ def backend_named(text: str) -> Backend:
 def spelling(backend: str) -> str:
     """Returns the backend as people type it in commands (`ace-step-1.5`)."""
     return {"ace_step": "ace-step", "ace_step_15": "ace-step-1.5"}.get(backend, backend)
+
+
+def lm_component(size: str) -> str:
+    """Returns the folder of a planner size (`acestep-5Hz-lm-1.7B`)."""
+    return f"acestep-5Hz-lm-{size.upper()}"
 
 
 def language(code: str) -> str | None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lofi.catalog import LM_SIZES, Backend, Variant
+from lofi.catalog import LM_SIZES, Backend, Variant, lm_component
 from lofi.recipe.request import Checkpoint
 
 PINNED = "lofi-revision.json"
@@ -42,11 +42,6 @@ class Component:
     status: str
     """`present`, `missing` or `broken`."""
     problem: str | None = None
-
-
-def lm_component(size: str) -> str:
-    """Returns the folder of a planner size (`acestep-5Hz-lm-1.7B`)."""
-    return f"acestep-5Hz-lm-{size.upper()}"
 
 
 def inspect(models: Path, name: str) -> Component:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lofi.catalog import BACKENDS, Backend, Variant
-from lofi.checkpoints import lm_component
+from lofi.catalog import BACKENDS, Backend, Variant, lm_component
 
 LYRIC_VOCABULARY = "lyric_vocabulary"
 

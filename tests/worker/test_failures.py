@@ -32,7 +32,7 @@ def test_every_failure_has_its_type(error: Exception, code: str, words: str) -> 
 
 def test_the_install_command_is_exact() -> None:
     neural = typed(ModuleNotFoundError("no", name="torch.nn"))
-    assert neural.hint == "Run :Lofi setup python, or: pip install 'lofi[neural]'"
+    assert neural.hint == "Run :Lofi setup, or: pip install 'lofi[neural]'"
     assert neural.data == {"package": "torch"}
     base = typed(ModuleNotFoundError("no", name="soundfile"))
     assert base.hint == "Run :Lofi setup python, or: pip install 'lofi'"

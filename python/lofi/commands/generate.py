@@ -192,7 +192,7 @@ class _Tracks:
     def render(self, params: dict[str, Any]) -> None:
         accepted = self._client.call("generate", params, limit_sec=600)
         for warning in accepted.get("warnings", ()):
-            screen.say(f"lofi: {warning['message']}")
+            screen.say(f"lofi: {screen.in_shell(warning['message'])}")
         takes = accepted.get("tracks") or [accepted]
         waiting = {take["track_id"]: index for index, take in enumerate(takes)}
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,9 @@ from lofi.errors import LofiError
 
 BAR_CELLS = 24
 LINE_STEP_PERCENT = 10
+_MODEL_COMMAND = re.compile(
+    r":Lofi ((?:setup|verify|remove) (?:musicgen|ace-step-1\.5|ace-step))((?: \w+=[\w.-]*\w)*)"
+)
 
 
 def result(value: Any) -> None:
@@ -36,7 +40,19 @@ def complain(error: LofiError) -> None:
     """Writes what went wrong and what to do about it."""
     say(f"lofi: {error.message}")
     if error.hint:
-        say(f"      {error.hint}")
+        say(f"      {in_shell(error.hint)}")
+
+
+def in_shell(hint: str) -> str:
+    """Returns a hint with Neovim's commands as this program takes them.
+
+    `:Lofi setup musicgen variant=large` is `lofi setup musicgen --variant large`.
+    """
+
+    hint = re.sub(r":Lofi (list|generate|setup(?=[,.]))", r"lofi \1", hint)
+    return _MODEL_COMMAND.sub(
+        lambda found: f"lofi {found[1]}" + re.sub(r" (\w+)=", r" --\1 ", found[2]), hint
+    )
 
 
 def table(rows: Iterable[Sequence[str]], stream: TextIO | None = None) -> None:

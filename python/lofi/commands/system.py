@@ -87,7 +87,7 @@ def run_doctor(options: argparse.Namespace) -> int:
         for item in section["items"]:
             screen.text(f"  {LEVEL_SIGNS[item['level']]} {item['message']}")
             for advice in item.get("advice") or ():
-                screen.text(f"      {advice}")
+                screen.text(f"      {screen.in_shell(advice)}")
     return 0 if answer["ok"] else 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lofi import catalog, parameters
+from lofi import catalog, hub, parameters
 from lofi.catalog import Backend, Variant
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.lane import LaneRunner
@@ -85,11 +85,12 @@ class Backends:
                 {
                     "name": each.name,
                     "status": self.status(backend, each),
-                    "bytes": each.download_bytes,
+                    "bytes": _download_bytes(backend, each),
                 }
                 for each in backend.variants
             ],
             "lm_sizes": list(checkpoint.lm_sizes) if checkpoint else [],
+            "planners": self._planners(backend),
             "tasks": list(variant.tasks),
             "params": [*parameters.SHARED, *parameters.OWN[backend.type]],
             "languages": list(backend.languages),
@@ -99,7 +100,7 @@ class Backends:
             ],
             "path": None if backend.is_light else str(self._paths.models(backend.type)),
             "bytes_on_disk": on_disk,
-            "download_bytes": 0 if checkpoint else variant.download_bytes,
+            "download_bytes": 0 if checkpoint else _download_bytes(backend, variant),
             "device": str(self._settings.value("model.device")) if is_loaded else None,
             "dtype": None,
             "memory_mb": round(memory / MEGABYTE) if memory else None,
@@ -108,6 +109,18 @@ class Backends:
             "error": runner.failure or (problems[0] if problems else None),
             "estimate": self._estimate(backend, variant),
         }
+
+    def _planners(self, backend: Backend) -> list[dict[str, Any]]:
+        if backend.type != "ace_step_15":
+            return []
+        planners = []
+        for size in catalog.LM_SIZES:
+            name = catalog.lm_component(size)
+            size_bytes = hub.PUBLISHED[backend.type][name].size_bytes
+            status = self._inventory.component(backend, name).status
+            wire = {"present": "ready", "missing": "not_installed"}.get(status, "partial")
+            planners.append({"name": size, "status": wire, "bytes": size_bytes})
+        return planners
 
     def _estimate(self, backend: Backend, variant: Variant) -> dict[str, Any]:
         steps = parameters.OWN[backend.type].get("infer_steps")
@@ -124,6 +137,10 @@ class Backends:
         is_measured = expected is not None and expected.confidence != "guess"
         seconds = round(expected.seconds, 1) if expected is not None and is_measured else None
         return {"seconds_per_minute_of_audio": seconds, "measured": is_measured}
+
+
+def _download_bytes(backend: Backend, variant: Variant) -> int | None:
+    return None if backend.is_light else hub.order(backend, variant).size_bytes
 
 
 def lane_of(backend: Backend) -> Lane:

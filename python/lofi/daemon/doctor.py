@@ -19,8 +19,9 @@ from lofi.daemon.inventory import Inventory
 from lofi.daemon.library import Library
 from lofi.daemon.player.playback import Player
 from lofi.errors import LofiError
+from lofi.hints import how_to_install, how_to_install_planner
 from lofi.parameters import FORMATS
-from lofi.paths import MODEL_VARIABLES, Paths
+from lofi.paths import Paths
 from lofi.settings import Settings
 
 MEGABYTE = 1024 * 1024
@@ -96,7 +97,9 @@ class Doctor:
                     "info",
                     "package.neural",
                     f"Not installed: {', '.join(missing)}; the neural backends need them",
-                    ":Lofi setup python installs them, the embedded synthesiser works without.",
+                    "In Neovim :Lofi setup brings them with the first model; in a Python of your "
+                    "own: pip install 'lofi[neural]'.",
+                    "The embedded synthesiser works without.",
                 )
             )
         else:
@@ -134,28 +137,32 @@ class Doctor:
             size_mb = wire["bytes_on_disk"] // MEGABYTE
             if wire["status"] in ("ready", "loading"):
                 any_ready = True
+                items += _planner(backend, wire)
                 items.append(
                     _item("ok", f"model.{backend.type}", f"{name}: {size_mb} MB, {wire['status']}")
                 )
             elif wire["status"] == "not_installed":
-                items.append(_item("info", f"model.{backend.type}", f"{name}: not installed"))
+                advice = how_to_install(backend, backend.variant(wire["variant"]))
+                items.append(
+                    _item("info", f"model.{backend.type}", f"{name}: not installed", advice)
+                )
             else:
                 items.append(
                     _item(
                         "error",
                         f"model.{backend.type}",
                         f"{name}: {wire['error'] or wire['status']}",
-                        f"Replace the named file in {wire['path']}.",
+                        f"Replace the named file in {wire['path']}, or run "
+                        f":Lofi setup {catalog.spelling(backend.type)}.",
                     )
                 )
         if not any_ready:
-            variable = MODEL_VARIABLES["ace_step_15"]
             items.append(
                 _item(
                     "info",
                     "model.none",
                     "No neural backend is installed; the embedded synthesiser plays",
-                    f"Put published weights into a folder and name it in {variable}.",
+                    how_to_install(catalog.BACKENDS["ace_step_15"]),
                 )
             )
         return items
@@ -237,6 +244,21 @@ class Doctor:
             if seconds is not None:
                 items.append(_item("ok", f"time.{wire['type']}", f"{wire['name']}: {seconds} s"))
         return items or [_item("info", "time", "Nothing was measured yet")]
+
+
+def _planner(backend: catalog.Backend, wire: dict[str, Any]) -> list[Item]:
+    if backend.type != "ace_step_15":
+        return []
+    if wire["lm_sizes"]:
+        return [_item("ok", "planner", f"Planner: {', '.join(wire['lm_sizes'])}")]
+    return [
+        _item(
+            "info",
+            "planner",
+            "Planner: not installed; ACE-Step 1.5 plays without",
+            how_to_install_planner(catalog.LM_SIZES[0]),
+        )
+    ]
 
 
 def _encoders() -> list[Item]:

@@ -41,7 +41,7 @@ class Inventory:
         models = self._paths.models(backend.type)
         names = list(variant.components)
         if backend.type == "ace_step_15":
-            names += [checkpoints.lm_component(size) for size in catalog.LM_SIZES]
+            names += [catalog.lm_component(size) for size in catalog.LM_SIZES]
         signature = _signature(models / name for name in names)
         key = (backend.type, variant.name)
         known = self._checkpoints.get(key)

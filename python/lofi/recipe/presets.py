@@ -14,6 +14,7 @@ from lofi.errors import (
     LmUnavailable,
     UnsupportedTask,
 )
+from lofi.hints import how_to_install_planner
 from lofi.recipe.request import Draft, World
 
 TURBO_STEP_LIMIT = 20
@@ -188,7 +189,7 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
     else:
         raise LmUnavailable(
             f"The planner {asked} is not installed",
-            hint=f"Put acestep-5Hz-lm-{str(asked).upper()} beside the model's other folders.",
+            hint=how_to_install_planner(str(asked)),
             param="lm_model",
         )
     has_codes = recipe.get("audio_codes") is not None
@@ -199,7 +200,7 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
         if size is None:
             raise LmUnavailable(
                 "thinking and auto_lyrics need a planner, and none is installed",
-                hint="Put an acestep-5Hz-lm folder beside the model's other folders.",
+                hint=how_to_install_planner(catalog.LM_SIZES[0]),
                 param="thinking",
             )
     if thinking is None:

@@ -19,8 +19,8 @@ from lofi.errors import (
     InvalidSource,
     UnsupportedTask,
 )
+from lofi.hints import how_to_install
 from lofi.parameters import Parameter
-from lofi.paths import MODEL_VARIABLES
 from lofi.recipe.presets import PRESETS
 from lofi.recipe.request import Adapter, Audio, Draft, Request, Take, Warning, World
 from lofi.recipe.words import fill_words
@@ -112,7 +112,7 @@ def _open(given: dict[str, Any], world: World) -> Draft:
     checkpoint = world.checkpoint(backend, variant)
     if checkpoint is None:
         raise BackendNotInstalled(
-            f"{backend.name} {variant.name} is not installed", hint=_how_to_install(backend)
+            f"{backend.name} {variant.name} is not installed", hint=how_to_install(backend, variant)
         )
     task_text = str(given.get("task", "text2music"))
     given["task"] = catalog.TASK_ALIASES.get(task_text, task_text)
@@ -148,21 +148,16 @@ def _automatic(given: Mapping[str, Any], world: World) -> Backend:
     if world.fallback() == "none":
         raise BackendNotInstalled(
             "No neural backend is installed and model.fallback is none",
-            hint=_how_to_install(catalog.BACKENDS["ace_step_15"]),
+            hint=how_to_install(catalog.BACKENDS["ace_step_15"]),
         )
     return catalog.BACKENDS["procedural"]
-
-
-def _how_to_install(backend: Backend) -> str:
-    variable = MODEL_VARIABLES[backend.type]
-    return f"Put its published files into a folder and name that folder in {variable}."
 
 
 def _no_neural() -> Warning:
     return Warning(
         "NO_NEURAL_BACKEND",
         "No neural backend is installed, so the embedded synthesiser plays. "
-        + _how_to_install(catalog.BACKENDS["ace_step_15"]),
+        + how_to_install(catalog.BACKENDS["ace_step_15"]),
     )
 
 

@@ -43,9 +43,12 @@ def typed(error: Exception) -> LofiError:
 
 def missing_package(package: str) -> DependencyMissing:
     """Returns the error for an absent Python package, with the command that installs it."""
-    extra = "lofi[neural]" if package in NEURAL_PACKAGES else "lofi"
+    is_neural = package in NEURAL_PACKAGES
+    extra = "lofi[neural]" if is_neural else "lofi"
+    # The models' packages come with a model.
+    command = ":Lofi setup" if is_neural else ":Lofi setup python"
     return DependencyMissing(
         f"The Python package {package} is not installed",
-        hint=f"Run :Lofi setup python, or: pip install '{extra}'",
+        hint=f"Run {command}, or: pip install '{extra}'",
         package=package,
     )

@@ -256,7 +256,7 @@ def _forget(data: mmap.mmap, entry: Entry) -> None:
 def _not_found(path: Path) -> ModelNotFound:
     return ModelNotFound(
         f"{path} does not exist",
-        hint="Point LOFI_ACE_STEP_15_MODEL_PATH, LOFI_ACE_STEP_MODEL_PATH or LOFI_MODEL_PATH "
-        "to the folder of the weights.",
+        hint="Run :Lofi setup, or point LOFI_ACE_STEP_15_MODEL_PATH, LOFI_ACE_STEP_MODEL_PATH or "
+        "LOFI_MODEL_PATH to the folder of the weights.",
         path=str(path),
     )

@@ -53,7 +53,8 @@ class AceStep15:
         if model.path is None:
             raise ModelNotFound(
                 "No folder of ACE-Step 1.5 is known",
-                hint="Set LOFI_ACE_STEP_15_MODEL_PATH to the folder that holds its components.",
+                hint="Run :Lofi setup ace-step-1.5, or set LOFI_ACE_STEP_15_MODEL_PATH to the "
+                "folder that holds its components.",
             )
         self._pipeline = Pipeline.open(model.path, model.variant or "turbo", model=model)
         self._key = key
@@ -149,7 +150,7 @@ class AceStep15:
         if not size:
             raise LmUnavailable(
                 f"{operation} needs a planner",
-                hint="Put an acestep-5Hz-lm folder beside the model's other folders.",
+                hint="Run :Lofi setup ace-step-1.5 lm=0.6b.",
                 param="lm_model",
             )
         yield from self._wake(pipeline, str(size), model, check)

@@ -86,8 +86,8 @@ def open_bundle(folder: Path, variant: str = "turbo") -> Bundle:
 def _missing(path: Path) -> ModelNotFound:
     return ModelNotFound(
         f"{path} does not exist",
-        hint="Put the published files there, or set LOFI_ACE_STEP_15_MODEL_PATH to the folder "
-        "that holds the components.",
+        hint="Run :Lofi setup ace-step-1.5, put the published files there, or set "
+        "LOFI_ACE_STEP_15_MODEL_PATH to the folder that holds the components.",
         path=str(path),
     )
 

@@ -46,7 +46,8 @@ class Loaded:
         if model.path is None:
             raise ModelNotFound(
                 "ACE-Step v1 has no folder",
-                hint="Point LOFI_ACE_STEP_MODEL_PATH to the folder of its weights.",
+                hint="Run :Lofi setup ace-step, or point LOFI_ACE_STEP_MODEL_PATH to the folder "
+                "of its weights.",
             )
         self.path: Path = model.path
         self.model = model

@@ -57,7 +57,8 @@ def read_config(folder: Path, read: Callable[[Mapping[str, Any]], T]) -> T:
     except FileNotFoundError as error:
         raise ModelNotFound(
             f"{file} does not exist",
-            hint="Point LOFI_ACE_STEP_MODEL_PATH to a folder that holds " + ", ".join(FOLDERS),
+            hint="Run :Lofi setup ace-step, or point LOFI_ACE_STEP_MODEL_PATH to a folder that "
+            "holds " + ", ".join(FOLDERS),
             path=str(file),
         ) from error
     except KeyError as error:

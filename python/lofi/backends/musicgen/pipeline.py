@@ -16,7 +16,7 @@ from torch import Tensor
 from lofi.backends.musicgen import chroma, codec
 from lofi.backends.musicgen.condition import TEXT_LIMIT_TOKENS, condition
 from lofi.backends.musicgen.tokens import Sampling, draw
-from lofi.backends.musicgen.weights import Loaded, load
+from lofi.backends.musicgen.weights import HOW, Loaded, load
 from lofi.errors import InvalidSource, ModelInferenceFailed, ModelNotFound, UnsupportedTask
 from lofi.worker import device as devices
 from lofi.worker.backend import Check, Event, Job, Model, Notice, Phase, Sound, Step, Stretch
@@ -36,7 +36,7 @@ class MusicGen:
         """Brings the variant into memory; nothing to do when it is there."""
         model = job.model
         if model.path is None:
-            raise ModelNotFound("MusicGen has no folder", hint="Name one in LOFI_MODEL_PATH.")
+            raise ModelNotFound("MusicGen has no folder", hint=HOW)
         key = (model.path, model.variant, model.device, model.bf16)
         if self._loaded is not None and key == self._key:
             return

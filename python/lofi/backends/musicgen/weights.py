@@ -11,7 +11,10 @@ import torch
 
 from lofi.errors import ModelLoadFailed, ModelNotFound
 
-HOW = "Put its published files into a folder and name the folder above it in LOFI_MODEL_PATH."
+HOW = (
+    "Run :Lofi setup musicgen, or put its published files into a folder and name the folder "
+    "above it in LOFI_MODEL_PATH."
+)
 TOKENIZER = "tokenizer.json"
 
 

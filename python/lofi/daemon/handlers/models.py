@@ -14,7 +14,7 @@ from lofi.daemon.peer import Reply
 from lofi.daemon.queries import Queries
 from lofi.daemon.queue import Lane
 from lofi.errors import BackendNotInstalled, LofiError
-from lofi.paths import MODEL_VARIABLES
+from lofi.hints import how_to_install
 
 MEGABYTE = 1024 * 1024
 
@@ -110,9 +110,8 @@ class Models:
         backend = catalog.backend_named(name)
         chosen = backend.variant(variant or self._inventory.default_variant(backend))
         if self._inventory.checkpoint(backend, chosen) is None:
-            variable = MODEL_VARIABLES[backend.type]
             raise BackendNotInstalled(
                 f"{backend.name} {chosen.name} is not installed",
-                hint=f"Put its published files into a folder and name that folder in {variable}.",
+                hint=how_to_install(backend, chosen),
             )
         return backend, chosen.name

@@ -19,7 +19,7 @@ from lofi.daemon.queue import Lane
 from lofi.daemon.sidecar import Track
 from lofi.daemon.sources import Sources
 from lofi.errors import BackendNotInstalled, InvalidParams, LmUnavailable, UnsupportedTask
-from lofi.paths import MODEL_VARIABLES
+from lofi.hints import how_to_install, how_to_install_planner
 
 BACKEND = "ace_step_15"
 
@@ -124,9 +124,7 @@ class Planning:
             if self._inventory.checkpoint(backend, variant) is not None:
                 return variant.name
         raise BackendNotInstalled(
-            f"{backend.name} is not installed",
-            hint="Put its published files into a folder and name that folder in "
-            f"{MODEL_VARIABLES[BACKEND]}.",
+            f"{backend.name} is not installed", hint=how_to_install(backend, wanted)
         )
 
     def _installed(self) -> tuple[str, ...]:
@@ -148,7 +146,7 @@ class Planning:
             return self._inventory.lm_for_tier(installed) or installed[0]
         raise LmUnavailable(
             f"The planner {asked} is not installed" if asked else "No planner is installed",
-            hint="Put an acestep-5Hz-lm folder beside the model's other folders.",
+            hint=how_to_install_planner(wanted if wanted in LM_SIZES else LM_SIZES[0]),
             param="lm_model",
         )
 

@@ -51,7 +51,7 @@ def planner_folder(models: Path, size: str) -> Path:
         return max(others, key=lambda folder: (len(folder.name), folder.name))
     raise LmUnavailable(
         f"There is no {size} planner in {models}",
-        hint=f"Run :Lofi setup ace-step-1.5 --lm {size}, or use lm_model = none.",
+        hint=f"Run :Lofi setup ace-step-1.5 lm={size}, or use lm_model = none.",
         lm_model=size,
     )
 
@@ -223,7 +223,7 @@ class Planner:
     def _loaded(self) -> tuple[Network, Vocabulary, Tries]:
         if self._network is None or self._vocabulary is None or self._tries is None:
             raise LmUnavailable(
-                "No planner is loaded", hint="Run :Lofi setup ace-step-1.5 --lm 0.6b."
+                "No planner is loaded", hint="Run :Lofi setup ace-step-1.5 lm=0.6b."
             )
         return self._network, self._vocabulary, self._tries
 
