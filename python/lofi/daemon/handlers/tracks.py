@@ -76,6 +76,7 @@ class Tracks:
         return {
             "track": track.to_wire(),
             "recipe": track.members.get("recipe"),
+            "plan": track.members.get("plan"),
             "sidecar": str(track.sidecar_path),
         }
 
