@@ -250,6 +250,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--whole", type=Path, metavar="MODELS")
     parser.add_argument("--only", choices=("diffusion", "decoding"))
     parser.add_argument("--output", type=Path)
@@ -262,7 +263,7 @@ def main() -> None:
         "machine": platform.processor() or platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
-        "threads": set_threads(None),
+        "threads": set_threads(arguments.threads),
         "device": device,
         "dtype": str(chosen.dtype),
         "seconds_of_audio": arguments.seconds,

@@ -108,14 +108,14 @@ class Pipeline:
                     f"{name} runs on the CPU",
                 )
 
-    def place(self, frames: int, check: Check = never) -> Iterator[Event]:
-        """Plans the memory of a job of `frames` latent frames and places the networks."""
+    def place(self, rendering: Rendering, check: Check = never) -> Iterator[Event]:
+        """Plans the memory of a rendering and places the networks."""
         device = self._stages.policy.device
         if device.startswith("cpu"):
             return
         guard_paging(device)
         enough = yield from wait_for_memory(device, self._model, check)
-        needs = self._stages.needs(frames, self.tile_frames)
+        needs = self._stages.needs(rendering.frames, self.tile_frames, rendering.rows)
         held = self._stages.on_device_bytes()
         chosen = plan(needs, device, free_bytes(device) + held, self._model.offload).residency
         if not enough and chosen is Residency.NONE:
@@ -170,7 +170,7 @@ class Pipeline:
     ) -> Iterator[Event]:
         """Renders one request: phases and steps, one `Sound`, then its stretches."""
         rendering = self.rendering(request, check, latents_path)
-        yield from self.place(rendering.frames, check)
+        yield from self.place(rendering, check)
         yield from rendering.events()
 
     def generate(self, request: Request, *, normalise: bool = True) -> Audio:

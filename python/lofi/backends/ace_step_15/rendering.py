@@ -116,6 +116,13 @@ class Rendering:
         """Latent frames encoded at once."""
         return self._means.encode_frames
 
+    @property
+    def rows(self) -> int:
+        """Rows of text and lyrics that the decoder will attend to."""
+        text, lyrics = self.prompts()["main"]
+        tokenizer = self.stages.tokenizer
+        return len(tokenizer.ids(text, TEXT_LIMIT)) + len(tokenizer.ids(lyrics, LYRIC_LIMIT))
+
     # Lengths and words ---------------------------------------------------------------------------
 
     def _length(self) -> int:
@@ -221,7 +228,10 @@ class Rendering:
             self.stages.stand(stage, footing, self._check)
             yield from attempt(footing)
 
-        needs = {need.module: need for need in self.stages.needs(self.frames, tile_frames or 1)}
+        needs = {
+            need.module: need
+            for need in self.stages.needs(self.frames, tile_frames or 1, self.rows)
+        }
         yield from withstand(
             doing,
             on,

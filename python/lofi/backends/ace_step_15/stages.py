@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lofi.backends.ace_step_15.adapters import Adapter, Merger
 from lofi.backends.ace_step_15.config import HOP
-from lofi.backends.ace_step_15.text import TextTokenizer
+from lofi.backends.ace_step_15.text import LYRIC_LIMIT, TEXT_LIMIT, TextTokenizer
 from lofi.backends.ace_step_15.tiles import DECODE_OVERLAP
 from lofi.backends.ace_step_15.weights import (
     Bundle,
@@ -28,6 +28,7 @@ from lofi.worker.memory import Footing, Need, Residency, Residents, module_bytes
 
 FULL_CHANNELS = 128
 """Channels of the published autoencoder's last block."""
+MAX_ROWS = TEXT_LIMIT + LYRIC_LIMIT
 StageName = Literal["text", "dit", "vae"]
 STAGES: tuple[StageName, ...] = ("text", "dit", "vae")
 
@@ -143,8 +144,12 @@ class Stages:
             self._merger = Merger(decoder)
         self._merger.apply(adapters, check)
 
-    def needs(self, frames: int, tile_frames: int) -> list[Need]:
-        """What a job of `frames` latent frames needs, stage by stage."""
+    def needs(self, frames: int, tile_frames: int, rows: int = MAX_ROWS) -> list[Need]:
+        """What a job of `frames` latent frames needs, stage by stage.
+
+        Args:
+            rows: of text and lyrics that the decoder attends to.
+        """
         config, text = self.bundle.config, self.bundle.text_config
         tokens = -(-frames // config.patch)
         width = config.decoder
@@ -152,7 +157,6 @@ class Stages:
         heads = 2 * width.heads * config.head_dim + 2 * width.kv_heads * config.head_dim
         # the widest moment of a layer is its feed-forward (gate, up, product) beside the residual
         layer = tokens * max(3 * width.inner_size + 3 * width.size, 3 * heads + 3 * width.size)
-        rows = 2048 + 256
         memory = rows * 2 * width.kv_heads * config.head_dim * config.decoder_layers
         latents = frames * config.latent_channels * 4 * 12
         vae = self.bundle.vae_config
@@ -163,7 +167,7 @@ class Stages:
         tile = core * (5 * codec_item + 4) + int(scale * codec_item * 40 * 2**20)
         return [
             Need("text", self._size("text"), rows * text.width.inner_size * 4 * item),
-            Need("dit", self._size("dit"), (layer + 2 * memory) * item + latents),
+            Need("dit", self._size("dit"), (layer + memory) * item + latents),
             Need("vae", self._size("vae"), tile + latents),
         ]
 
