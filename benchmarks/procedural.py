@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 PYTHONPATH=python python -m benchmarks.procedural [--json]
 
 Each figure is the best of several in a process of its own, as a light worker is one: the first
-track of a process pays for tables and rooms, and counts as "cold".
+track of a process pays for tables and rooms, and counts as "cold"; two seconds of sound are there
+at once with the first. On a machine that does other things, CPU time is what can be trusted.
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ def rendered(style: str, seconds: float, seed: int) -> dict[str, float]:
 
     recipe = {"task": "text2music", "prompt": "", "style": style, "seed": seed}
     start, cpu = time.perf_counter(), time.process_time()
-    first = two = 0.0
+    first = first_cpu = two = 0.0
     frames = 0
     for event in create().run(Job({**recipe, "duration_sec": seconds}), lambda: None):
         if isinstance(event, Stretch):
             frames += len(event.samples)
             now = time.perf_counter() - start
+            first_cpu = first_cpu or time.process_time() - cpu
             first = first or now
             if frames >= 96000:
                 two = two or now
     return {
         "first_sec": first,
+        "first_cpu_sec": first_cpu,
         "two_seconds_sec": two,
         "wall_sec": time.perf_counter() - start,
         "cpu_sec": time.process_time() - cpu,
@@ -97,21 +100,23 @@ def main() -> None:
         print(json.dumps(found, indent=1))
         return
     print(f"import and create: {1000 * found['import']['import_sec']:.0f} ms\n")
-    print("| style, 30 s | CPU s | wall s | first sound ms, warm | cold | two seconds ms, cold |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| 30 s | CPU s | wall s | first sound: warm, CPU ms | cold, CPU ms | warm ms | cold ms |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for style in STYLES:
         cold, warm = found[style]["cold"], found[style]["warm"]
         print(
             f"| {style} | {warm['cpu_sec']:.2f} | {warm['wall_sec']:.2f} "
-            f"| {1000 * warm['first_sec']:.0f} | {1000 * cold['first_sec']:.0f} "
-            f"| {1000 * cold['two_seconds_sec']:.0f} |"
+            f"| {1000 * warm['first_cpu_sec']:.0f} | {1000 * cold['first_cpu_sec']:.0f} "
+            f"| {1000 * warm['first_sec']:.0f} | {1000 * cold['two_seconds_sec']:.0f} |"
         )
-    print("\n| 600 s | CPU s | first sound ms, cold | peak MB of the process |")
+    print("\n| 600 s | CPU s | first sound, cold, CPU ms | peak MB of the process |")
     print("|---|---|---|---|")
     for style in ("lofi", "house"):
         long = found[f"{style}_600"]
         print(
-            f"| {style} | {long['cpu_sec']:.1f} | {1000 * long['first_sec']:.0f} "
+            f"| {style} | {long['cpu_sec']:.1f} | {1000 * long['first_cpu_sec']:.0f} "
             f"| {long['peak_mb']:.0f} |"
         )
 

@@ -16,6 +16,8 @@ COMB = ((0.5, 0.5), (1.0, 1.0), (2.0, 1.0), (4.0, 0.7))
 """Multiples of the beat's frequency and their weights."""
 LEAST_RISE = 5.0
 """Least height of the curve that is an onset: less is the beating of a held chord."""
+SWUNG = (3.0, 0.7)
+"""Triplets, which swung eighths lean on: told apart only where the beat is nearly known."""
 SLOWEST_BPM, FASTEST_BPM, LIKELY_BPM = 50.0, 180.0, 84.0
 
 
@@ -71,7 +73,7 @@ def comb(found: Onsets, bpms: Samples, multiples: Multiples = COMB) -> Samples:
 def tempo_near(found: Onsets, bpm: float, spread: float = 0.08) -> Tempo:
     """Returns the tempo within `spread` of `bpm` that beats most, and its strength there."""
     bpms = bpm * np.linspace(1 - spread, 1 + spread, 1601)
-    score = comb(found, bpms)
+    score = comb(found, bpms, (*COMB, SWUNG))
     best = int(np.argmax(score))
     return Tempo(float(bpms[best]), float(score[best] / (np.median(score) + 1e-12)))
 

@@ -210,12 +210,11 @@ def prints(track: Track) -> tuple[structure.Print, structure.Print, structure.Pr
     return structure.print_of(whole), structure.print_of(left), structure.print_of(right)
 
 
-def failures(tracks: Sequence[Track]) -> list[str]:
-    """Returns a line for each finding outside its bounds."""
+def failures(track: Track, found: Sequence[Finding]) -> list[str]:
+    """Returns a line for each finding of a track outside its bounds."""
     return [
         f"{track.facts['style']} seed {track.recipe['seed']}: {finding.name} {finding.value:.3f} "
         f"not in {finding.low}…{finding.high}"
-        for track in tracks
-        for finding in findings(track)
+        for finding in found
         if not finding.ok
     ]

@@ -89,6 +89,20 @@ def _width(sound: Sound) -> float:
     return -float(np.corrcoef(left, right)[0, 1])
 
 
+def _surf_db(sound: Sound) -> float:
+    """The mean floor of all two seconds: a wave lifts it and lets it go."""
+    band = filtered(sound.mono, sound.rate, Response(1500, 5000))
+    size = sound.rate // 40
+    frames = band[: len(band) // size * size].reshape(-1, size)
+    level = 20 * np.log10(np.sqrt(np.mean(frames**2, axis=1)) + 1e-7)
+    window = 80
+    floors = [
+        float(np.percentile(level[start : start + window], 8))
+        for start in range(0, len(level) - window, window // 4)
+    ]
+    return float(np.mean(floors))
+
+
 HEARD: dict[str, Callable[[Track], float]] = {
     "tempo": lambda track: (
         rhythm.tempo_near(rhythm.onsets(track.sound), float(track.facts["grid"]["bpm"])).bpm
@@ -96,6 +110,7 @@ HEARD: dict[str, Callable[[Track], float]] = {
     "onsets": lambda track: len(rhythm.peaks(rhythm.onsets(track.sound))) / track.sound.seconds,
     "brightness": lambda track: tone.colour(*tone.long_term(track.sound)).centroid_hz,
     "floor": lambda track: _floor_db(track.sound, 2000, 7000),
+    "surf": lambda track: _surf_db(track.sound),
     "detune": lambda track: _detune_cents(track.sound),
     "room": lambda track: _width(track.sound),
 }
@@ -182,7 +197,8 @@ def _of(word: str, meaning: Word) -> list[Promise]:
         "onsets": meaning.density if abs(meaning.density) >= 0.3 else 0.0,
         "brightness": meaning.bright,
         "room": meaning.reverb,
-        "floor": meaning.noise + meaning.rain + meaning.waves,
+        "floor": meaning.noise + meaning.rain,
+        "surf": meaning.waves,
         "detune": meaning.wobble if abs(meaning.wobble) >= 0.15 else 0.0,
         "swing": meaning.swing,
         "bits": float(meaning.bits),

@@ -43,10 +43,11 @@ def survey() -> Survey:
         prints = []
         for seed in SEEDS:
             track = hearing.render(style=style, seed=seed, duration_sec=60.0)
-            for finding in hearing.findings(track):
+            findings = hearing.findings(track)
+            for finding in findings:
                 found.values[style, finding.name].append(finding.value)
                 found.bounds[finding.name] = (finding.low, finding.high)
-            found.failures += hearing.failures([track])
+            found.failures += hearing.failures(track, findings)
             found.contrasts.append(hearing.contrast(track))
             returned = hearing.returns(track)
             if returned is not None:

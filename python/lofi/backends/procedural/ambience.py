@@ -107,7 +107,7 @@ class Ambience:
             self._grains(out, start, "drop", 28 * settings.rain)
         if self._sea is not None:
             swell = (0.5 - 0.5 * np.cos(2 * np.pi * self._rates[2] * t + 0.6)) ** 2
-            out += 0.06 * settings.waves * swell * self._sea.read(start, count)
+            out += 0.14 * settings.waves * swell * self._sea.read(start, count)
 
     def _grains(self, out: Samples, start: int, kind: str, per_sec: float) -> None:
         """Adds the pops or drops whose sound touches samples start.. of `out`."""

@@ -40,8 +40,8 @@ LEVELS = {
     "hat": 0.24,
     "open": 0.18,
     "shaker": 0.22,
-    "brush": 0.50,
-    "sweep": 0.40,
+    "brush": 0.46,
+    "sweep": 0.36,
     "ride": 0.60,
     "perc": 0.24,
     "pedal": 0.20,
@@ -197,7 +197,7 @@ def _ride(tuning: float, draws: Draws) -> Samples:
     x = damped(hz, levels, decays, count, phase=0.7)
     x += damped([2950 * tuning], [0.55], [28], count)
     # The wash: partials alone ring like a wine glass.
-    x += 0.16 * _noise(draws, 3000, 9500, 1.2) * _fade(1.2, 0.22)
+    x += 0.10 * _noise(draws, 3000, 9500, 1.2) * _fade(1.2, 0.22)
     return soften(x, 0.0012, 0.3)
 
 

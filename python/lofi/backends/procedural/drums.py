@@ -221,9 +221,11 @@ def _ride(pen: _Pen, plan: _Plan) -> None:
 
 def _brush(pen: _Pen, bar: Bar, *, full: bool) -> None:
     for step in range(0, pen.steps, 4):  # the brush stirs on every beat, wide on one and three
-        pen.hit("sweep", step, 0.8 if step % 8 == 0 else 0.45)
+        pen.hit("sweep", step, 0.55 if step % 8 == 0 else 0.2)
     for step in range(0, pen.steps, 4):
-        pen.hit("hat", step, 0.34)
+        pen.hit("hat", step, 0.5)
+        if step % 8 == 4:
+            pen.hit("pedal", step, 0.5)
     if full:
         for step in (2, 7, 11, 15):
             if pen.draws.chance(0.22):

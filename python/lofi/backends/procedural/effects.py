@@ -174,12 +174,16 @@ BELLS = ((48.0, -1.5, 0.5), (110.0, 1.0, 0.7), (320.0, -1.8, 0.9), (2400.0, 2.2,
 
 
 @lru_cache(maxsize=4)
-def tone_response(lowpass_hz: float) -> Spectrum:
-    """Returns the tone filter's spectrum at `TONE_SIZE`: linear phase, `HALF_TAPS` of delay."""
+def tone_response(lowpass_hz: float, tilt_db: float = 0.0) -> Spectrum:
+    """Returns the tone filter's spectrum at `TONE_SIZE`: linear phase, `HALF_TAPS` of delay.
+
+    `tilt_db` is added for each octave above 600 Hz and taken away below, three octaves far.
+    """
     grid = 16384
     hz = np.maximum(frequencies(grid), 0.5)
     magnitude = 1 / np.sqrt(1 + (36.0 / hz) ** 8) / np.sqrt(1 + (hz / lowpass_hz) ** 8)
     db = 3.0 / (1 + (3800.0 / hz) ** 2)
+    db = db + tilt_db * np.clip(np.log2(hz / 600.0), -3.0, 3.0)
     for centre, gain, width in BELLS:
         db = db + gain * np.exp(-((np.log2(hz / centre) / width) ** 2))
     magnitude = magnitude * 10 ** (db / 20)
@@ -196,9 +200,9 @@ class Tone:
 
     DOOR_HZ = 950.0
 
-    def __init__(self, lowpass_hz: float) -> None:
-        self._open = tone_response(lowpass_hz)
-        self._shut = tone_response(min(lowpass_hz, self.DOOR_HZ))
+    def __init__(self, lowpass_hz: float, tilt_db: float = 0.0) -> None:
+        self._open = tone_response(lowpass_hz, tilt_db)
+        self._shut = tone_response(min(lowpass_hz, self.DOOR_HZ), tilt_db)
         self._past = np.zeros((2, TONE_SIZE - QUANTUM))
 
     def process(self, x: Samples, door: Samples | None = None) -> tuple[Samples, Spectrum]:

@@ -65,10 +65,12 @@ def compose(settings: Settings, form: Form) -> Harmony:
     bars: list[tuple[Slot, ...]] = []
     for section in form.sections:
         texts = _section_bars(settings, choice.progression(section), section)
+        if section.letter == "O":
+            texts = [texts[0] for _ in texts]  # the way out stays at home
         if section.last and form.final and section.bars > 1:
-            texts[-1] = Draws(settings.seed, "cadence").pick(CADENCES[settings.key.minor])
+            texts[-1] = Draws(settings.seed, "cadence").pick(choice.cadences())
         bars += [_slots(text, settings.key.tonic, form.bar_beats) for text in texts]
-    quality = Draws(settings.seed, "final").pick(FINALS[settings.key.minor])
+    quality = Draws(settings.seed, "final").pick(choice.finals())
     return Harmony(tuple(bars), Chord(settings.key.tonic, quality))
 
 
@@ -76,7 +78,7 @@ class _Choice:
     """Gives each section's material its progression and remembers it."""
 
     def __init__(self, settings: Settings) -> None:
-        mode = settings.key.minor
+        mode = self._minor = settings.key.minor
         self._draws = Draws(settings.seed, "harmony")
         own, jazz = PROGRESSIONS[(settings.style.name, mode)], PROGRESSIONS[("jazz", mode)]
         self._pool = jazz if settings.jazz >= JAZZ_IN_CONTRASTS else own
@@ -86,6 +88,20 @@ class _Choice:
         self._known = {"A": home}
         # Half of the ambient tracks hold each chord for two bars.
         self._hold = settings.style.name == "ambient" and self._draws.chance(0.5)
+
+    def cadences(self) -> tuple[str, ...]:
+        """Returns the ways to end: a tune that leans to its relative major needs its dominant."""
+        found = CADENCES[self._minor]
+        return found[:2] if self._leans else found
+
+    def finals(self) -> tuple[str, ...]:
+        """Returns the qualities of the last chord; a leaning tune ends on the bare one."""
+        return ("madd9",) if self._leans else FINALS[self._minor]
+
+    @property
+    def _leans(self) -> bool:
+        roots = {chord.split(":")[0] for chord in self._known["A"].replace("|", " ").split()}
+        return self._minor and {"3", "10"} <= roots
 
     def progression(self, section: Section) -> list[str]:
         """Returns the section's bars of chords, before any substitution."""

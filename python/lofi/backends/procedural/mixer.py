@@ -26,6 +26,7 @@ from lofi.backends.procedural.effects import (
 )
 from lofi.backends.procedural.loudness import k_weight
 from lofi.backends.procedural.notes import BUSES, Event
+from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.score import Score, all_events
 from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
 from lofi.backends.procedural.styles import REVERB_SENDS
@@ -33,9 +34,13 @@ from lofi.backends.procedural.timbres import Tones, gain_of
 from lofi.backends.procedural.tones import Samples, smoothstep
 
 PREROLL_SEC = 3.2
+TILT_DB = 0.6
+"""How far, per octave, one track may be brighter or darker than another."""
 LONGEST_RING_SEC = 9.0
 DELAY = Tape.BASE + HALF_TAPS
 """Samples by which the mixer's output lags behind the score."""
+BALANCE_DB = {"keys": 1.2, "lead": 2.0, "pad": 2.5, "bass": 1.5, "drums": 1.4}
+"""How far the balance of one track may lie from its style's."""
 TREMOLO_HZ, TREMOLO_DEPTH = 4.6, 0.16
 VIBES_HZ, VIBES_DEPTH = 5.2, 0.22
 
@@ -125,7 +130,8 @@ class Mixer:
         self._echo = Echo(round(0.75 * settings.beat_sec * SAMPLE_RATE))
         self._reverb = Reverb(settings.reverb, style.reverb_tail_sec)
         self._tape = Tape(settings.wobble, period)
-        self._tone = Tone(settings.lowpass_hz)
+        tilt_db = Draws(settings.seed, "tilt").between(-TILT_DB, TILT_DB)
+        self._tone = Tone(settings.lowpass_hz, tilt_db)
         first = score.form.sections[0]
         self._door = first.bars * settings.bar_sec * SAMPLE_RATE if first.door else 0.0
         self._weight = k_weight(TONE_SIZE)
@@ -238,7 +244,11 @@ class Mixer:
 
 def bus_levels(settings: Settings) -> dict[str, float]:
     """Returns the gain of each bus: the style's, moved by the prompt's words."""
-    levels = dict(settings.style.levels)
+    draws = Draws(settings.seed, "balance")
+    levels = {
+        bus: level * 10 ** (draws.between(-BALANCE_DB[bus], BALANCE_DB[bus]) / 20)
+        for bus, level in settings.style.levels.items()
+    }
     levels["lead"] *= settings.lead_level
     levels["bass"] *= settings.bass_level / math.sqrt(2)
     return levels

@@ -80,7 +80,7 @@ PROGRESSIONS: dict[tuple[str, bool], tuple[str, ...]] = {
     ),
     ("house", True): (
         "0:m9|0:m9|8:maj7|10:9sus",
-        "0:m9|5:m9|0:m9|7:m7",
+        "0:m9|5:m9|0:m9|10:9sus",
         "0:m9|3:maj9|5:m9|8:maj7",
         "0:m11|10:69|8:maj9|7:m7",
     ),

@@ -141,6 +141,9 @@ class Score:
             )
             for place, midi in enumerate(voices)
         ]
+        root = 48 + (chord.root - 48) % 12
+        if root not in voices:  # the last chord says where home is
+            notes.append(replace(notes[0], midi=root, velocity=0.6, pan=0.0, delay_sec=0.0))
         notes.append(
             Note(
                 beat,

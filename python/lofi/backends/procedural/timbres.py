@@ -245,7 +245,10 @@ def _reed(midi: int, v: float, count: int) -> Samples:
 
 def _sub(midi: int, v: float, count: int) -> Samples:
     hz = pitch_hz(midi)
-    tone = damped([hz, 2 * hz, 3 * hz], [v, 0.3 * v, 0.1 * v], [0.9, 2.2, 4.0], count)
+    under = 0.16 * v if hz > 56 else 0.0  # the higher notes keep some floor below them
+    tone = damped(
+        [hz, 2 * hz, 3 * hz, hz / 2], [v, 0.3 * v, 0.1 * v, under], [0.9, 2.2, 4.0, 0.9], count
+    )
     return soften(tone, 0.004, min(0.3, count / SAMPLE_RATE / 4))
 
 
@@ -254,7 +257,7 @@ def _upright(midi: int, v: float, count: int) -> Samples:
     partials = k * pitch_hz(midi) * np.sqrt(1 + 1e-4 * k * k)
     levels = np.array([1.0, 0.75, 0.42, 0.25, 0.14, 0.08, 0.05, 0.03]) * v
     tone = damped(partials, levels, 1.6 + 0.9 * (k - 1), count)
-    _strike(tone, f"finger/{midi}", 80, 900, 0.012, 0.10 * v)
+    _strike(tone, f"finger/{midi}", 80, 900, 0.012, 0.22 * v)
     return soften(tone, 0.003, min(0.3, count / SAMPLE_RATE / 4))
 
 
