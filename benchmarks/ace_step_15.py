@@ -155,9 +155,10 @@ def distance(ours: Tensor, theirs: Tensor) -> float:
 
 
 @torch.inference_mode()
-def diffusion(device: str, dtype: torch.dtype, frames: int, clock: Clock) -> dict[str, Any]:
+def diffusion(pair: tuple[Decoder, Any], frames: int, clock: Clock) -> dict[str, Any]:
     """One step of the decoder against the peer's, and all eight."""
-    ours, peer = decoders(device, dtype)
+    ours, peer = pair
+    device, dtype = ours.scale_shift_table.device, ours.dtype
     x, context = torch.randn(1, frames, 64), torch.randn(1, frames, 128)
     rows = torch.randn(1, CONDITION_ROWS, 2048)
     x, context, rows = (tensor.to(device, dtype) for tensor in (x, context, rows))
@@ -188,12 +189,13 @@ def diffusion(device: str, dtype: torch.dtype, frames: int, clock: Clock) -> dic
 
 
 @torch.inference_mode()
-def decoding(device: str, dtype: torch.dtype, frames: int, clock: Clock) -> dict[str, Any]:
+def decoding(pair: tuple[Vae, Any], frames: int, clock: Clock) -> dict[str, Any]:
     """The autoencoder's decoder against the better of the peer's whole and tiled decode."""
-    ours, peer = autoencoders(device, dtype)
-    latents = torch.randn(1, frames, 64).to(device, dtype)
+    ours, peer = pair
+    device = ours.decoder.conv1.weight.device
+    latents = torch.randn(1, frames, 64).to(device, ours.dtype)
     turned = latents.transpose(1, 2).contiguous()
-    chunk = TILE_FRAMES.get(device.partition(":")[0], 128)
+    chunk = TILE_FRAMES.get(device.type, 128)
 
     def tiled() -> Tensor:
         plan = tiles.tiles(frames, chunk, tiles.DECODE_OVERLAP)
@@ -274,9 +276,9 @@ def main() -> None:
         )
     else:
         if arguments.only != "decoding":
-            table["diffusion"] = diffusion(device, chosen.dtype, frames, clock)
+            table["diffusion"] = diffusion(decoders(device, chosen.dtype), frames, clock)
         if arguments.only != "diffusion":
-            table["decoding"] = decoding(device, chosen.codec_dtype, frames, clock)
+            table["decoding"] = decoding(autoencoders(device, chosen.codec_dtype), frames, clock)
     text = json.dumps(table, indent=1)
     print(text)
     if arguments.output is not None:

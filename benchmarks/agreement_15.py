@@ -58,7 +58,7 @@ def _record(rendering: Rendering, found: dict[str, Tensor]) -> list[Tensor]:
     stages = rendering.stages
     velocities: list[Tensor] = []
     with stages.use("dit") as model:
-        view = rendering.main_view(model, stages.silence.to(stages.device("dit")))
+        view = rendering.diffusion.main_view(model, stages.silence.to(stages.device("dit")))
         found["encoder"] = torch.cat([keys.flatten() for keys, _ in view.memory])
         found["context"] = view.context
 

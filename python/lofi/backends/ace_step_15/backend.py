@@ -203,7 +203,7 @@ class AceStep15:
         audio = read_audio(Path(str(params["path"])), check)
         rendering = pipeline.rendering(Request(task="cover_nofsq", source=audio), check)
         yield from rendering.encode_sounds()
-        latents = rendering.sounds.latents
+        latents = rendering.outline.sounds.latents
         if latents is None:
             raise InvalidSource("The track is silent", hint="There is nothing to time in it.")
         return latents

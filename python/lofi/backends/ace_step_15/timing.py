@@ -66,11 +66,13 @@ def _maps(model: AceStep, rendering: Rendering, latents: Tensor, check: Check) -
     heads = model.config.alignment_heads
     device = torch.device(rendering.stages.device("dit"))
     silence = rendering.stages.silence.to(device)
-    view = rendering.main_view(model, silence)
+    view = rendering.diffusion.main_view(model, silence)
     request = rendering.request
     steps = len(request.timesteps) or request.steps or DEFAULT_STEPS
     t = 1 / steps
-    x = t * rendering.noise(request.seed, device) + (1 - t) * rendering.fitted(latents, silence)
+    x = t * rendering.diffusion.noise(request.seed, device) + (1 - t) * rendering.diffusion.fitted(
+        latents, silence
+    )
     times = torch.full((1,), t, device=device)
     maps = model.decoder.lyric_attention(x, view.context, view.memory, times, max(heads) + 1, check)
     return alignment.chosen_heads(maps, heads).cpu()
