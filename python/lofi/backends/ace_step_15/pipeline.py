@@ -71,7 +71,9 @@ class Pipeline:
             DeviceUnavailable: the device does not exist.
         """
         options = model or Model(path=folder, variant=variant, device=device, bf16=bf16)
-        chosen = policy(choose(options.device), WIRE_TYPE, options.bf16)
+        # everything offloaded to the CPU is a job for the CPU
+        place = "cpu" if options.offload == "cpu" else choose(options.device)
+        chosen = policy(place, WIRE_TYPE, options.bf16)
         return cls(Stages(open_bundle(folder, variant), chosen), options)
 
     @property
