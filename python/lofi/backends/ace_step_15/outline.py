@@ -140,9 +140,11 @@ class Outline:
         return found
 
     def _frames_of(self, span: tuple[float, float]) -> tuple[int, int]:
-        """A window in latent frames; what begins a track takes its last frame whole."""
+        """A window in latent frames; what begins or ends a track takes cut frames whole."""
         start, stop = (lengths.frame_at(seconds) for seconds in span)
         if self.request.task == "extend" and span[0] == 0:
             stop = math.ceil(round(span[1] * SAMPLE_RATE / HOP, 6))
+        if round(span[1] * SAMPLE_RATE) >= self.samples:
+            stop = self.frames
         start = min(max(0, start), self.frames - 1)
         return start, min(max(start + 1, stop), self.frames)

@@ -92,6 +92,8 @@ class Pipeline:
         stages = self._stages
         yield Phase("loading", len(STAGES), stages.policy.device, name_of(stages.policy.dtype))
         yield from stages.policy.warnings
+        if self._model.quantize != "none":
+            yield Notice("PARAM_IGNORED", "ACE-Step 1.5 is not quantised here", "model.quantize")
         if stages.policy.device.startswith("mps") and not self._is_tested:
             yield from self.distrust(self_test(stages.policy.device))
             self._is_tested = True
