@@ -30,6 +30,7 @@ local keys = {
   mute = 'volume mute',
   generate = 'generate',
   prompt = 'prompt',
+  submit = 'submit',
   cancel = 'cancel',
   status = 'status',
   list = 'list',

@@ -16,7 +16,7 @@ local M = {}
 ---@field run fun(call: lofi.Call)
 ---@field complete? fun(words: string[], lead: string): string[] The words before, and the one typed
 
-local ROOMS = { 'music', 'player', 'library', 'system', 'setup' }
+local ROOMS = { 'music', 'player', 'library', 'system', 'setup', 'models', 'planning' }
 
 ---@type table<string, lofi.Subcommand>?
 local subcommands

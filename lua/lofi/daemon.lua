@@ -27,8 +27,17 @@ local LONG = {
   cache_export = true,
   cache_import = true,
   cache_gc = true,
+  lm_inspire = true,
+  lm_format = true,
+  lm_understand = true,
+  lm_codes = true,
+  lyrics_timing = true,
+  score = true,
 }
 local LONG_LIMIT_MS = 120000
+---Reading or deleting tens of gigabytes, without a sign of life meanwhile.
+local DISK = { backend_verify = true, backend_remove = true }
+local DISK_LIMIT_MS = 3600000
 local STDERR_LINES = 5
 
 ---@class lofi.daemon.Session
@@ -39,10 +48,13 @@ local STDERR_LINES = 5
 ---@field stderr string[] Its last lines
 ---@field timers table<integer, { timer: uv.uv_timer_t, limit_ms: integer, expire: fun() }> By id
 
+---@class lofi.daemon.Ticket What names a request to the daemon
+---@field id? integer nil until it is sent
+
 ---@type lofi.daemon.Session?
 local session
 ---Requests made before the handshake is answered, in order.
----@type { method: string, params: table, callback: lofi.Callback }[]
+---@type { method: string, params: table, callback: lofi.Callback, ticket: lofi.daemon.Ticket }[]
 local waiting = {}
 ---@type lofi.Callback[]
 local starters = {}
@@ -89,7 +101,8 @@ end
 ---@param method string
 ---@param params table
 ---@param callback lofi.Callback
-local function send(own, method, params, callback)
+---@param ticket lofi.daemon.Ticket
+local function send(own, method, params, callback, ticket)
   local id
   id = own.conn:request(method, params, function(err, result)
     disarm(own, id)
@@ -98,7 +111,10 @@ local function send(own, method, params, callback)
     end
     callback(err, result)
   end)
-  local limit_ms = LONG[method] and LONG_LIMIT_MS or config.get('daemon.request_timeout_ms')
+  ticket.id = id
+  local limit_ms = (LONG[method] and LONG_LIMIT_MS)
+    or (DISK[method] and DISK_LIMIT_MS)
+    or config.get('daemon.request_timeout_ms')
   local timer = assert(vim.uv.new_timer())
   local expire = vim.schedule_wrap(function()
     local message = ('the daemon did not answer %s within %g s'):format(method, limit_ms / 1000)
@@ -140,7 +156,7 @@ local function ready(own, result)
   local callbacks, requests = starters, waiting
   starters, waiting = {}, {}
   for _, request in ipairs(requests) do
-    send(own, request.method, request.params, request.callback)
+    send(own, request.method, request.params, request.callback, request.ticket)
   end
   events.emit('daemon_ready', result)
   for _, callback in ipairs(callbacks) do
@@ -392,21 +408,29 @@ end
 ---@param method string
 ---@param params? table
 ---@param callback? lofi.Callback
+---@return lofi.daemon.Ticket
 function M.request(method, params, callback)
   callback = callback or function() end
   params = params or {}
+  local ticket = {} ---@type lofi.daemon.Ticket
   if session and session.is_ready then
-    return send(session, method, params, callback)
+    send(session, method, params, callback, ticket)
+    return ticket
   end
   local is_on_its_way = session ~= nil or is_coming_back
   if not is_on_its_way and not config.get('daemon.auto_start') then
     local message = 'the daemon is not running, and daemon.auto_start is off'
-    return later(callback, errors.new('DAEMON_NOT_FOUND', message, 'Run :Lofi daemon start.'))
+    later(callback, errors.new('DAEMON_NOT_FOUND', message, 'Run :Lofi daemon start.'))
+    return ticket
   end
-  table.insert(waiting, { method = method, params = params, callback = callback })
+  table.insert(
+    waiting,
+    { method = method, params = params, callback = callback, ticket = ticket }
+  )
   if not is_on_its_way then
     spawn()
   end
+  return ticket
 end
 
 M.on = events.on

@@ -5,6 +5,7 @@ local errors = require('lofi.errors')
 local launch = require('lofi.launch')
 local log = require('lofi.log')
 local process = require('lofi.process')
+local torch_build = require('lofi.torch_build')
 
 local M = {}
 
@@ -13,12 +14,16 @@ M.SIZE_MB = 110
 local NEEDED_MB = 300
 local MIN_MINOR = 11
 local MODULES = { 'msgpack', 'numpy', 'soundfile', 'soxr', 'miniaudio' }
+local NEURAL_MODULES =
+  { 'torch', 'transformers', 'safetensors', 'huggingface_hub', 'tokenizers', 'yaml' }
 ---How much of a failing program's output goes into the message.
 local SHOWN_LINES = 3
 
 ---@class lofi.environment.Options
 ---@field on_progress? fun(text: string) What is being done now
+---@field on_note? fun(text: string) What turned out otherwise than announced
 ---@field folder? string Where to, in place of the managed environment's own folder
+---@field torch? lofi.TorchBuild With it the packages of the neural models come too
 
 ---@class lofi.environment.Run
 ---@field code integer
@@ -142,12 +147,13 @@ local function run(cmd, on_line)
   return { code = code, output = text }
 end
 
----Returns the base dependencies that the plugin's own pyproject.toml names.
+---Returns dependencies that the plugin's own pyproject.toml names.
+---@param extra? 'neural' Those of the neural models in place of the base
 ---@return string[]
-function M.dependencies()
+function M.dependencies(extra)
   local path = vim.fs.joinpath(launch.plugin_folder(), 'pyproject.toml')
   local text = table.concat(vim.fn.readfile(path), '\n')
-  local block = text:match('\ndependencies%s*=%s*(%b[])') or ''
+  local block = text:match(('\n%s%%s*=%%s*(%%b[])'):format(extra or 'dependencies')) or ''
   local names = {}
   for name in block:gmatch('"([^"]+)"') do
     names[#names + 1] = name
@@ -189,15 +195,16 @@ local function find_python()
 end
 
 ---@param folder string
-local function check_space(folder)
+---@param needed_mb number
+local function check_space(folder, needed_mb)
   local parent = folder
   while not vim.uv.fs_stat(parent) do
     parent = vim.fs.dirname(parent)
   end
   local stat = vim.uv.fs_statfs(parent)
   local free_mb = stat and stat.bavail * stat.bsize / 1e6
-  if free_mb and free_mb < NEEDED_MB then
-    fail('no_space', folder, NEEDED_MB, free_mb)
+  if free_mb and free_mb < needed_mb then
+    fail('no_space', folder, needed_mb, free_mb)
   end
 end
 
@@ -243,31 +250,59 @@ end
 
 ---@param folder string
 ---@param uv string?
----@param say fun(text: string)
-local function install_packages(folder, uv, say)
+---@return string[] cmd What installs into the environment
+local function installer(folder, uv)
   local python = launch.python_of(folder)
-  local cmd = { python, '-m', 'pip', 'install', '--disable-pip-version-check', '--no-input' }
   if uv then
-    cmd = { uv, 'pip', 'install', '--python', python }
+    return { uv, 'pip', 'install', '--python', python }
   elseif run({ python, '-m', 'pip', '--version' }).code ~= 0 then
     fail('no_pip')
   end
+  return { python, '-m', 'pip', 'install', '--disable-pip-version-check', '--no-input' }
+end
+
+---Installs with the versions the tests ran with, or, where this Python has none of those, newer.
+---@param cmd string[]
+---@param packages string[]
+---@param say fun(text: string)
+---@return lofi.environment.Run
+local function install_pinned(cmd, packages, say)
   local function on_line(line)
     local name = line:match('^%s*Collecting ([%w_.-]+)') or line:match('^ %+ ([%w_.-]+)')
     if name then
       say('installing ' .. name)
     end
   end
-  say('installing the packages with ' .. (uv and 'uv' or 'pip'))
   local constraints = vim.fs.joinpath(launch.plugin_folder(), 'constraints.txt')
   local pinned = vim.list_extend(vim.list_slice(cmd), { '-c', constraints })
-  local result = run(vim.list_extend(pinned, M.dependencies()), on_line)
+  local result = run(vim.list_extend(pinned, packages), on_line)
   local is_mismatch = has_any(result.output, MISMATCH_WORDS)
   if result.code ~= 0 and is_mismatch and not has_any(result.output, NETWORK_WORDS) then
     say('the tested versions do not fit this Python; taking its newest')
-    result = run(vim.list_extend(cmd, M.dependencies()), on_line)
+    result = run(vim.list_extend(vim.list_slice(cmd), packages), on_line)
   end
-  check(result, 'not_installed')
+  return result
+end
+
+---Brings torch from its own index, and nothing else from there: what it needs comes with the other
+---packages, from where those come.
+---@param cmd string[]
+---@param build lofi.TorchBuild
+---@param options lofi.environment.Options
+local function install_torch(cmd, build, options)
+  if not build.index then
+    return
+  end
+  local say = options.on_progress or function() end
+  say(('installing %s from %s'):format(build.name, build.index))
+  local only = vim.list_extend(vim.list_slice(cmd), { '--no-deps', '--index-url', build.index })
+  local torch = vim.tbl_filter(function(package)
+    return vim.startswith(package, 'torch>')
+  end, M.dependencies('neural'))
+  if install_pinned(only, torch, say).code ~= 0 and options.on_note then
+    local text = '%s is not to be had from %s; taking torch from the ordinary package index'
+    options.on_note(text:format(build.name, build.index))
+  end
 end
 
 ---@param options lofi.environment.Options
@@ -275,12 +310,47 @@ local function install(options)
   local folder = options.folder or launch.venv()
   local say = options.on_progress or function() end
   local uv = vim.fn.executable('uv') == 1 and vim.fn.exepath('uv') or nil
-  check_space(folder)
+  local modules, packages = MODULES, M.dependencies()
+  check_space(folder, options.torch and options.torch.size_mb or NEEDED_MB)
   make(folder, uv, say)
-  install_packages(folder, uv, say)
+  local cmd = installer(folder, uv)
+  if options.torch then
+    install_torch(cmd, options.torch, options)
+    modules = vim.list_extend(vim.list_slice(MODULES), NEURAL_MODULES)
+    vim.list_extend(packages, M.dependencies('neural'))
+  end
+  say('installing the packages with ' .. (uv and 'uv' or 'pip'))
+  check(install_pinned(cmd, packages, say), 'not_installed')
   say('checking')
-  local imports = 'import ' .. table.concat(MODULES, ', ')
+  local imports = 'import ' .. table.concat(modules, ', ')
   check(run({ launch.python_of(folder), '-c', imports }), 'not_working')
+end
+
+---Looks what a Python lacks for neural models, and which PyTorch would suit this machine.
+---`callback` gets nil for the build when nothing is lacking.
+---@param python string? nil: there is none yet
+---@param callback fun(build: lofi.TorchBuild?, missing: string[])
+function M.look(python, callback)
+  local script = 'import sys, importlib.util as u; '
+    .. 'print(*(n for n in sys.argv[1:] if u.find_spec(n) is None))'
+  coroutine.wrap(function()
+    local missing = NEURAL_MODULES
+    if python then
+      local result = run(vim.list_extend({ python, '-c', script }, NEURAL_MODULES))
+      missing = result.code == 0 and vim.split(result.output, '%s+', { trimempty = true })
+        or NEURAL_MODULES
+    end
+    local build
+    if #missing > 0 then
+      build = torch_build.choose(function()
+        local result = vim.fn.executable('nvidia-smi') == 1 and run({ 'nvidia-smi' })
+        return result and result.code == 0 and result.output or nil
+      end)
+    end
+    vim.schedule(function()
+      callback(build, missing)
+    end)
+  end)()
 end
 
 local is_installing = false

@@ -9,6 +9,7 @@ local M = {}
 ---@field draw fun(): lofi.float.Line[] What stands in it now
 ---@field every_ms? integer Draw anew that often
 ---@field on_enter? fun(line: lofi.float.Line)
+---@field keys? table<string, fun(line: lofi.float.Line)> Other keys that close it and act
 
 ---@class lofi.float.Line
 ---@field text string
@@ -113,14 +114,15 @@ function M.open(options)
   for _, key in ipairs({ 'q', '<Esc>' }) do
     vim.keymap.set('n', key, close, { buffer = buffer, nowait = true, desc = 'close' })
   end
-  if options.on_enter then
-    vim.keymap.set('n', '<CR>', function()
+  local actions = vim.tbl_extend('force', { ['<CR>'] = options.on_enter }, options.keys or {})
+  for key, act in pairs(actions) do
+    vim.keymap.set('n', key, function()
       local line = lines[vim.api.nvim_win_get_cursor(window)[1]]
       if line and line.value ~= nil then
         close()
-        options.on_enter(line)
+        act(line)
       end
-    end, { buffer = buffer, desc = 'choose' })
+    end, { buffer = buffer, nowait = true, desc = 'choose' })
   end
   if timer then
     timer:start(

@@ -113,6 +113,8 @@ local function report(item)
   local level = levels[item.level] or 'info'
   if level == 'warn' or level == 'error' then
     vim.health[level](item.message, item.advice)
+  elseif level == 'info' and item.advice and #item.advice > 0 then
+    vim.health.info(item.message .. '. ' .. table.concat(item.advice, ' '))
   else
     vim.health[level](item.message)
   end

@@ -8,6 +8,8 @@ local daemon = require('lofi.daemon')
 local events = require('lofi.events')
 local generate = require('lofi.generate')
 local library = require('lofi.library')
+local models = require('lofi.models')
+local planning = require('lofi.planning')
 local player = require('lofi.player')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
@@ -114,6 +116,16 @@ M.import = library.import
 M.recipe = library.recipe
 M.waveform = library.waveform
 M.analyze = library.analyze
+
+M.setup_backend = models.setup_backend
+M.download_cancel = models.download_cancel
+M.verify = models.verify
+M.remove_backend = models.remove_backend
+
+M.inspire = planning.inspire
+M.format = planning.format
+M.understand = planning.understand
+M.lyrics_timing = planning.lyrics_timing
 
 ---@param callback lofi.Callback
 function M.get_backends(callback)

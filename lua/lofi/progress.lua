@@ -144,11 +144,14 @@ end
 
 ---Shows a line of work that is not a track, such as an installation.
 ---@param text string
-function M.say(text)
+---@param percent? integer Of work that tells it often: at most two updates a second are shown
+function M.say(text, percent)
   local channel = channels[M.channel()]
-  if channel and not is_command_line_busy() then
-    is_shown = true
-    channel.show(text, 0)
+  local now_ms = vim.uv.hrtime() / 1e6
+  local is_too_soon = percent and now_ms - shown_at_ms < MIN_GAP_MS
+  if channel and not is_command_line_busy() and not is_too_soon then
+    is_shown, shown_at_ms = true, now_ms
+    channel.show(text, percent or 0)
   end
 end
 

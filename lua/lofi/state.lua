@@ -9,6 +9,7 @@ local M = {}
 ---@field playback lofi.Playback
 ---@field playback_at_ms number When `playback.position_sec` held, by this editor's clock
 ---@field generations table<string, lofi.Generation> Jobs that run, by track id
+---@field downloads table<string, table> Last `download_progress`, by backend
 ---@field queue table Last `queue_changed` or `queue_status`
 ---@field playlist { tracks: table[], index: integer?, length: integer }
 ---@field tracks table<string, lofi.Track> What the cache is known to hold
@@ -33,6 +34,7 @@ local function empty()
     },
     playback_at_ms = 0,
     generations = {},
+    downloads = {},
     queue = { pending = {} },
     playlist = { tracks = {}, length = 0 },
     tracks = {},
@@ -186,8 +188,19 @@ local function ended(params)
   M.now.generations[params.track_id] = nil
 end
 
+---@param params table
+local function download_ended(params)
+  M.now.downloads[params.backend] = nil
+end
+
 ---@type table<string, fun(params: table)>
 local NOTIFICATIONS = {
+  download_progress = function(params)
+    M.now.downloads[params.backend] = params
+  end,
+  download_complete = download_ended,
+  download_error = download_ended,
+  download_cancelled = download_ended,
   generation_start = function(params)
     M.now.generations[params.track_id] = vim.tbl_extend('keep', params, { percent = 0 })
   end,

@@ -42,6 +42,20 @@
 ---@field eta_sec number?
 ---@field prompt string?
 
+---@class lofi.SetupOpts
+---@field variant? string
+---@field lm? '0.6b'|'1.7b'|'4b' A planner too
+---@field components? string[] Only these folders of it
+---@field source? string A folder to copy from, in place of the network
+---@field consent? boolean The person has said yes to size, licence and source
+---@field on_progress? fun(data: table)
+
+---@class lofi.Plan What the planner answers
+---@field prompt string
+---@field lyrics string
+---@field seed integer
+---@field request lofi.Generate Makes it
+
 ---@class lofi.Generate Parameters of `generate`, and what the plugin adds
 ---@field prompt? string
 ---@field preset? string A name of `presets` or of a built-in style

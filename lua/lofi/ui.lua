@@ -91,6 +91,10 @@ local REDRAWING = {
   'generation_complete',
   'generation_error',
   'generation_cancelled',
+  'download_progress',
+  'download_complete',
+  'download_error',
+  'download_cancelled',
   'playback_start',
   'playback_end',
   'playback_state',
@@ -152,6 +156,10 @@ function M.statusline(opts)
   end
   if generation then
     parts[#parts + 1] = ('%s %d%%'):format(icon('generating'), generation.percent)
+  end
+  local _, download = next(state.now.downloads)
+  if download and download.overall_percent then
+    parts[#parts + 1] = ('%s ⇣ %d%%'):format(icon('generating'), download.overall_percent)
   end
   return #parts > 0 and table.concat(parts, ' ') or nil
 end

@@ -1,6 +1,7 @@
 ---Subcommands about the tracks there are: list, favorite, rate, delete, export, import, recipe,
 ---cache.
 
+local answer = require('lofi.answer')
 local arguments = require('lofi.arguments')
 local choices = require('lofi.choices')
 local float = require('lofi.float')
@@ -132,25 +133,53 @@ local function typed(value)
   return text:find('%s') and ('"%s"'):format(text) or text
 end
 
+---@param members table
+---@param lines lofi.float.Line[] Gets a line for each
+local function list(members, lines)
+  local names = vim.tbl_keys(members)
+  table.sort(names)
+  for _, name in ipairs(names) do
+    lines[#lines + 1] = { text = name .. '=' .. typed(members[name]) }
+  end
+end
+
+---@param request table
+---@param plan table? What the planner thought: `metas`, `caption`, `lyrics`, `codes`
+---@return lofi.float.Line[]
+local function recipe_lines(request, plan)
+  local lines = {}
+  list(request, lines)
+  if not plan then
+    return lines
+  end
+  lines[#lines + 1] = { text = ('the plan, %d codes'):format(#plan.codes), group = 'LofiTitle' }
+  list(plan.metas, lines)
+  lines[#lines + 1] = { text = plan.caption, group = 'LofiPrompt' }
+  for _, line in ipairs(vim.split(plan.lyrics, '\n', { trimempty = true })) do
+    lines[#lines + 1] = { text = line, group = 'LofiDim' }
+  end
+  return lines
+end
+
 M.recipe = {
   usage = '[id]',
-  text = 'show the request that makes the track again',
+  text = 'show the request that makes the track again, and what the planner thought',
   run = function(call)
-    lofi.recipe(call.words[1], function(err, result)
-      if err then
-        return ui.error(err)
-      end
-      local lines, names = {}, vim.tbl_keys(result.request)
-      table.sort(names)
-      for _, name in ipairs(names) do
-        lines[#lines + 1] = { text = name .. '=' .. typed(result.request[name]) }
-      end
-      float.open({
-        title = 'lofi recipe',
-        draw = function()
-          return lines
-        end,
-      })
+    answer.with_track(call.words[1], nil, function(id)
+      lofi.recipe(id, function(err, result)
+        if err then
+          return ui.error(err)
+        end
+        lofi.track(id, function(_, found)
+          local lines = recipe_lines(result.request, found and found.plan)
+          float.open({
+            title = 'lofi recipe',
+            draw = function()
+              return lines
+            end,
+          })
+        end)
+      end)
     end)
   end,
   complete = id_first,

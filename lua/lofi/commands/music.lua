@@ -6,7 +6,9 @@ local daemon = require('lofi.daemon')
 local float = require('lofi.float')
 local generate = require('lofi.generate')
 local lofi = require('lofi')
+local models = require('lofi.models')
 local parameters = require('lofi.parameters')
+local planning = require('lofi.planning')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
 
@@ -86,12 +88,24 @@ M.prompt = {
 }
 
 M.cancel = {
-  usage = '[id]',
-  text = 'stop making a track',
+  usage = '[id|backend]',
+  text = 'stop making a track, else a planning, else a download',
   run = function(call)
-    lofi.cancel(call.words[1])
+    local what, operation, downloading = call.words[1], planning.current(), models.downloading()
+    if what and vim.list_contains(downloading, what) then
+      return lofi.download_cancel(what)
+    elseif what or lofi.is_generating() then
+      return lofi.cancel(what)
+    elseif operation then
+      return operation:cancel()
+    elseif #downloading > 0 then
+      return lofi.download_cancel()
+    end
+    lofi.cancel()
   end,
-  complete = choices.job_ids,
+  complete = function(words)
+    return #words == 0 and vim.list_extend(choices.job_ids(), models.downloading()) or {}
+  end,
 }
 
 ---@return lofi.float.Line[]

@@ -1,27 +1,176 @@
----The subcommand that makes the private Python environment.
+---The subcommand that brings Python and models onto the machine: guided, or told what to bring.
 
+local acquisition = require('lofi.acquisition')
+local arguments = require('lofi.arguments')
 local choices = require('lofi.choices')
 local installation = require('lofi.installation')
+local launch = require('lofi.launch')
+local lofi = require('lofi')
+local models = require('lofi.models')
+local state = require('lofi.state')
+local ui = require('lofi.ui')
+local units = require('lofi.units')
 
 ---@type table<string, lofi.Subcommand>
 local M = {}
 
+---What can be set up, in the order it is offered.
+local NAMES = { 'python', 'musicgen', 'ace-step', 'ace-step-1.5' }
+local PLANNERS = { '0.6b', '1.7b', '4b' }
+local OPTIONS = { 'variant', 'lm', 'source' }
+---Whether nobody looks: a script, whose terminal is ours. An embedded Neovim without a window talks
+---to a program over that terminal, and is left to it.
+---@return boolean
+local function is_headless()
+  return #vim.api.nvim_list_uis() == 0 and not vim.list_contains(vim.v.argv, '--embed')
+end
+
+---@param is_yes boolean
+local function make_python(is_yes)
+  if is_headless() and is_yes then
+    return installation.run_headless()
+  end
+  choices.confirm(installation.question(), is_yes, installation.start)
+end
+
+---@param backend table As `get_backends` answers
+---@return string
+local function line_of(backend)
+  local bytes = backend.download_bytes or 0
+  return ('%-13s %8s  %-14s %s'):format(
+    models.spelling(backend.type),
+    backend.status == 'ready' and '' or units.size(bytes),
+    backend.license or '',
+    (backend.status:gsub('_', ' '))
+  )
+end
+
+---@param backend table
+---@param is_yes boolean
+local function choose_planner(backend, is_yes)
+  local items = { { text = 'without a planner' } }
+  for _, planner in ipairs(backend.planners or {}) do
+    items[#items + 1] = {
+      name = planner.name,
+      text = ('planner %-5s %8s  %s'):format(
+        planner.name,
+        units.size(planner.bytes),
+        (planner.status:gsub('_', ' '))
+      ),
+    }
+  end
+  vim.ui.select(items, {
+    prompt = 'It can plan tempo, key, lyrics and structure before it plays',
+    kind = 'lofi.planner',
+    format_item = function(item)
+      return item.text
+    end,
+  }, function(item)
+    if item then
+      acquisition.start(models.spelling(backend.type), { lm = item.name }, is_yes)
+    end
+  end)
+end
+
+---@param is_yes boolean
+local function guide(is_yes)
+  local function choose(backends)
+    local items = { { text = 'python        the private Python environment' } }
+    for _, name in ipairs(NAMES) do
+      for _, backend in ipairs(backends) do
+        if models.spelling(backend.type) == name then
+          items[#items + 1] = { text = line_of(backend), backend = backend }
+        end
+      end
+    end
+    vim.ui.select(items, {
+      prompt = 'Set up',
+      kind = 'lofi.setup',
+      format_item = function(item)
+        return item.text
+      end,
+    }, function(item)
+      local backend = item and item.backend
+      if backend and #(backend.planners or {}) > 0 then
+        choose_planner(backend, is_yes)
+      elseif backend then
+        acquisition.start(models.spelling(backend.type), {}, is_yes)
+      elseif item then
+        make_python(is_yes)
+      end
+    end)
+  end
+  if not launch.find() then
+    return make_python(is_yes) -- without Python nobody is there to say what there is
+  end
+  lofi.get_backends(function(err, result)
+    if err then
+      return ui.error(err)
+    end
+    choose(result.backends)
+  end)
+end
+
+---@param name string
+---@return string[]
+local function variants_of(name)
+  for _, backend in ipairs(state.now.backends) do
+    if models.spelling(backend.type) == name then
+      return vim.tbl_map(function(variant)
+        return variant.name
+      end, backend.variants)
+    end
+  end
+  return {}
+end
+
 M.setup = {
-  usage = 'python',
-  text = 'make the private Python environment; ! answers yes',
+  usage = '[python|musicgen|ace-step|ace-step-1.5] [variant=…] [lm=…] [source=…]',
+  text = 'install Python or a model, after saying what it costs; ! answers yes',
   run = function(call)
-    local what = call.words[1] or 'python'
-    if what ~= 'python' then
-      error(('lofi: setup takes python, not %s'):format(what), 0)
+    local words, named = arguments.named(call.rest)
+    for option in pairs(named) do
+      if not vim.list_contains(OPTIONS, option) then
+        local text = 'lofi: setup takes variant=, lm= and source=, not %s='
+        error(text:format(option), 0)
+      end
     end
-    local is_headless = #vim.api.nvim_list_uis() == 0
-    if is_headless and call.bang then
-      return installation.run_headless()
+    local name = words[1]
+    if not name and is_headless() and call.bang then
+      name = 'python'
     end
-    choices.confirm(installation.question(), call.bang, installation.start)
+    if name == 'python' then
+      make_python(call.bang)
+    elseif not name then
+      guide(call.bang)
+    elseif is_headless() and call.bang then
+      acquisition.run_headless(name, named)
+    else
+      acquisition.start(name, named, call.bang)
+    end
   end,
-  complete = function(words)
-    return #words == 0 and { 'python' } or {}
+  complete = function(words, lead)
+    if #words == 0 then
+      return NAMES
+    end
+    local name = words[1]
+    if name == 'python' then
+      return {}
+    elseif vim.startswith(lead, 'variant=') then
+      return vim.tbl_map(function(variant)
+        return 'variant=' .. variant
+      end, variants_of(name))
+    elseif vim.startswith(lead, 'lm=') then
+      return vim.tbl_map(function(size)
+        return 'lm=' .. size
+      end, PLANNERS)
+    elseif vim.startswith(lead, 'source=') then
+      return vim.tbl_map(function(path)
+        return 'source=' .. path
+      end, choices.files(lead:sub(#'source=' + 1)))
+    end
+    local is_15 = vim.startswith(name, 'ace-step-1.5')
+    return is_15 and { 'variant=', 'lm=', 'source=' } or { 'variant=', 'source=' }
   end,
 }
 

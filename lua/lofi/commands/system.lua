@@ -1,13 +1,16 @@
 ---Subcommands about the machinery: backends, status, daemon, log, config, doctor, help.
 
+local acquisition = require('lofi.acquisition')
 local choices = require('lofi.choices')
 local daemon = require('lofi.daemon')
 local float = require('lofi.float')
 local lofi = require('lofi')
+local models = require('lofi.models')
 local options = require('lofi.options')
 local parameters = require('lofi.parameters')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
+local units = require('lofi.units')
 
 ---@type table<string, lofi.Subcommand>
 local M = {}
@@ -17,7 +20,13 @@ local function backend_lines()
   local lines = {}
   for _, backend in ipairs(state.now.backends) do
     local is_default = backend.type == state.now.default_backend
-    local memory = backend.loaded and 'loaded' or ''
+    local note = backend.loaded and 'loaded' or ''
+    local download = state.now.downloads[backend.type]
+    if download and download.overall_percent then
+      note = ('⇣ %d%%'):format(download.overall_percent)
+    elseif backend.status ~= 'ready' and (backend.download_bytes or 0) > 0 then
+      note = units.size(backend.download_bytes)
+    end
     lines[#lines + 1] = {
       text = ('%s %-13s %-20s %-13s %3d..%d s  %s'):format(
         is_default and '*' or ' ',
@@ -26,19 +35,19 @@ local function backend_lines()
         backend.status,
         backend.min_duration_sec,
         backend.max_duration_sec,
-        memory
+        note
       ),
       group = backend.status == 'ready' and 'LofiPlaying' or 'LofiDim',
       value = backend,
     }
   end
-  lines[#lines + 1] = { text = '<CR> makes it the default', group = 'LofiDim' }
+  lines[#lines + 1] = { text = '<CR> makes it the default, i installs it', group = 'LofiDim' }
   return lines
 end
 
 M.backends = {
   usage = '',
-  text = 'what makes music here; <CR> chooses',
+  text = 'what makes music here; <CR> chooses, i installs',
   run = function()
     lofi.get_backends(function(err)
       if err then
@@ -51,6 +60,11 @@ M.backends = {
         on_enter = function(line)
           lofi.backend(line.value.type)
         end,
+        keys = {
+          i = function(line)
+            acquisition.start(models.spelling(line.value.type), {}, false)
+          end,
+        },
       })
     end)
   end,
