@@ -30,6 +30,13 @@ local function border()
   return has_option and default ~= '' and default or 'rounded'
 end
 
+---Returns a text in one line, without what no line can hold: a model's words may be anything.
+---@param text string
+---@return string
+local function shown(text)
+  return (text:gsub('%s*\n%s*', ' '):gsub('%c', ' '))
+end
+
 ---@param buffer integer
 ---@param lines lofi.float.Line[]
 local function fill(buffer, lines)
@@ -40,7 +47,7 @@ local function fill(buffer, lines)
     -1,
     false,
     vim.tbl_map(function(line)
-      return ' ' .. (line.text:gsub('%s*\n%s*', ' '))
+      return ' ' .. shown(line.text)
     end, lines)
   )
   vim.bo[buffer].modifiable = false
@@ -61,7 +68,7 @@ end
 local function layout(lines, title)
   local width = #title + 4
   for _, line in ipairs(lines) do
-    width = math.max(width, vim.fn.strdisplaywidth(line.text) + 2)
+    width = math.max(width, vim.fn.strdisplaywidth(shown(line.text)) + 2)
   end
   width = math.max(1, math.min(width, vim.o.columns - 4))
   local height = math.max(1, math.min(#lines, vim.o.lines - 6))
