@@ -324,3 +324,9 @@ def order(backend: Backend, variant: Variant, lm_size: str | None = None) -> Ord
     if backend.type == "ace_step":
         names.append(LYRIC_VOCABULARY)
     return Order(backend.type, variant.name, tuple(table[name] for name in names))
+
+
+def size_bytes(backend: str, component: str) -> int:
+    """Returns what a component weighs as published, 0 when nobody knows."""
+    published = PUBLISHED.get(backend, {}).get(component)
+    return published.size_bytes if published is not None else 0

@@ -197,6 +197,32 @@ def test_a_folder_instead_of_the_hub(server: hub.Hub, tmp_path: Path) -> None:
     assert isinstance(last, frames.Failed)
 
 
+def test_two_downloads_do_not_write_one_file(server: hub.Hub, tmp_path: Path) -> None:
+    server.stall_at = WEIGHTS
+    models = tmp_path / "models"
+    first = start(server, tmp_path)
+    assert first.stdin is not None and first.stdout is not None
+    with first:
+        first.stdin.write(frames.pack(frames.Fetch("d1", str(models), [asdict(COMPONENT)])))
+        first.stdin.flush()
+        partial = models / ".staging" / "vae" / f"{WEIGHTS}.part"
+        clock.until(lambda: partial.exists() and partial.stat().st_size > 0, 20, "some bytes")
+        last = ending(fetch(server, models))
+        assert isinstance(last, frames.Failed)
+        assert last.code == "BUSY"
+        first.stdin.close()
+        first.stdout.read()
+
+
+def test_a_placing_that_was_killed_is_taken_back(server: hub.Hub, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    fetch(server, models)
+    old = models / ".staging" / "vae.old"
+    (models / "vae").rename(old)  # killed between the two renames
+    assert isinstance(ending(fetch(server, models)), frames.Done)
+    assert checkpoints.inspect(models, "vae").status == "present"
+
+
 def test_progress_is_honest(server: hub.Hub, tmp_path: Path) -> None:
     server.stall_at = WEIGHTS
     models = tmp_path / "models"

@@ -161,6 +161,32 @@ def test_a_cancelled_download_keeps_what_it_has(home: Home, server: hub.Hub) -> 
     stop(daemon)
 
 
+def test_shutdown_ends_a_download_with_a_word(home: Home, server: hub.Hub) -> None:
+    server.stall_at = WEIGHTS
+    daemon = start(home, server)
+    daemon.call("download_backend", backend="musicgen", consent=True)
+    clock.until(lambda: _bytes_of(daemon) > 0, 30, "the first bytes")
+    statuses = {item["type"]: item["status"] for item in daemon.call("get_backends")["backends"]}
+    assert statuses["musicgen"] == "downloading"
+    assert daemon.call("status")["downloads"][0]["bytes_total"] > 0
+    daemon.call("shutdown")
+    cancelled = daemon.event("download_cancelled", backend="musicgen")
+    assert cancelled["reason"] == "shutdown"
+    assert daemon.messages[-1]["result"] == {"status": "shutting_down"}, "the last line written"
+    daemon.close()
+
+
+def test_ones_own_weights_are_not_deleted(
+    home: Home, server: hub.Hub, repositories: dict[str, Path]
+) -> None:
+    own = repositories["facebook/musicgen-small"]
+    daemon = start(home, server, LOFI_MODEL_PATH=str(own.parent))
+    refused = daemon.refused("backend_remove", backend="musicgen", confirm=True)
+    assert "not brought by setup" in refused["message"]
+    assert (own / WEIGHTS).is_file()
+    stop(daemon)
+
+
 def test_a_refusing_hub_is_one_error(home: Home, server: hub.Hub) -> None:
     server.status_of["/api/models"] = [401] * 9
     daemon = start(home, server)

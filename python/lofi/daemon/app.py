@@ -33,6 +33,7 @@ END_LIMIT_SEC = 0.9
 """From the decision to leave to a hard exit."""
 JOBS_LIMIT_SEC = 0.35
 SOUND_LIMIT_SEC = 0.2
+DOWNLOADS_LIMIT_SEC = 0.6
 DISK_LIMIT_SEC = 0.25
 FLUSH_LIMIT_SEC = 0.15
 POLL_SEC = 0.005
@@ -221,7 +222,9 @@ class App:
             self._server.hide()
         self._keep_unfinished(with_running=True)
         house.orders.close()
-        house.downloads.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DOWNLOADS_LIMIT_SEC):
+                await house.downloads.close()
         await self._wait_for_lanes()
         for lane in house.lanes.values():
             lane.worker.kill()

@@ -28,18 +28,22 @@ class Backends:
         settings: Settings,
         paths: Paths,
         lane: Callable[[Lane], LaneRunner],
+        is_downloading: Callable[[Backend], bool],
     ) -> None:
         self._inventory = inventory
         self._timings = timings
         self._settings = settings
         self._paths = paths
         self._lane = lane
+        self._is_downloading = is_downloading
 
     def all(self) -> list[dict[str, Any]]:
         return [self.describe(backend) for backend in catalog.BACKENDS.values()]
 
     def status(self, backend: Backend, variant: Variant) -> str:
-        """Returns `not_installed`, `partial`, `loading`, `ready` or `error`."""
+        """Returns `not_installed`, `partial`, `downloading`, `loading`, `ready` or `error`."""
+        if self._is_downloading(backend):
+            return "downloading"
         runner = self._lane(lane_of(backend))
         if runner.failure is not None:
             return "error"
@@ -95,7 +99,11 @@ class Backends:
             "params": [*parameters.SHARED, *parameters.OWN[backend.type]],
             "languages": list(backend.languages),
             "components": [
-                {"name": part.name, "bytes": part.size_bytes, "status": part.status}
+                {
+                    "name": part.name,
+                    "bytes": part.size_bytes or hub.size_bytes(backend.type, part.name),
+                    "status": part.status,
+                }
                 for part in components
             ],
             "path": None if backend.is_light else str(self._paths.models(backend.type)),

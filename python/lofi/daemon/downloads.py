@@ -18,6 +18,7 @@ from typing import Any
 
 from lofi import catalog, hub
 from lofi.catalog import Backend, Variant
+from lofi.checkpoints import PINNED
 from lofi.daemon import verification
 from lofi.daemon.events import Events
 from lofi.daemon.inventory import Inventory
@@ -26,6 +27,7 @@ from lofi.daemon.worker_process import worker_environment
 from lofi.errors import (
     DownloadConsentRequired,
     InsufficientDisk,
+    InternalError,
     InvalidParams,
     LofiError,
     ModelDownloadFailed,
@@ -41,8 +43,9 @@ from lofi.wire.methods import DownloadBackend, DownloadCancel
 
 logger = logging.getLogger(__name__)
 
+STAGING = ".staging"
 READ_BYTES = 65536
-STOP_LIMIT_SEC = 2.0
+STOP_LIMIT_SEC = 0.5
 SPEED_WINDOW_SEC = 5.0
 SPARE_BYTES = 256 * 1024 * 1024
 
@@ -83,6 +86,7 @@ class Downloads:
         self._spawn = spawn
         self._changed = changed
         self._running: dict[str, _Download] = {}
+        self._idle = asyncio.Event()
         self._count = 0
 
     def is_downloading(self, backend: Backend) -> bool:
@@ -115,6 +119,7 @@ class Downloads:
         self._may(params, backend, variant, facts)
         self._count += 1
         download = _Download(f"d{self._count}", backend, missing, path, params.source or "")
+        download.last = _nothing_yet(missing)
         self._running[backend.type] = download
         return Reply(
             self._answer(download, started=True),
@@ -140,10 +145,13 @@ class Downloads:
     def status(self) -> dict[str, Any]:
         return {"downloads": [self._progress(item) for item in self._running.values()]}
 
-    def close(self) -> None:
-        """Ends every download; each still gets its ending."""
+    async def close(self) -> None:
+        """Ends every download; returns when each has had its ending."""
         for download in list(self._running.values()):
             self._stop(download, "shutdown")
+        while self._running:
+            self._idle.clear()
+            await self._idle.wait()
 
     def verify(self, backend: Backend, variant: Variant, *, deep: bool) -> list[dict[str, Any]]:
         """Returns every file with what is wrong with it; slow when `deep`. Touches disk only."""
@@ -152,7 +160,11 @@ class Downloads:
         )
 
     def remove(self, backend: Backend, variant: Variant) -> int:
-        """Deletes what only this variant needs, and returns the freed bytes."""
+        """Deletes what setup brought and only this variant needs; returns the freed bytes.
+
+        Raises:
+            InvalidParams: the files are somebody's own.
+        """
         models = self._paths.models(backend.type)
         shared = {
             name
@@ -160,15 +172,17 @@ class Downloads:
             if other.name != variant.name and self._inventory.checkpoint(backend, other)
             for name in other.components
         }
-        freed = 0
-        for name in variant.components:
-            if name in shared:
-                continue
-            for folder in (models / name, models / ".staging" / name):
-                if folder.is_dir():
-                    freed += sum(item.stat().st_size for item in folder.iterdir())
-                    shutil.rmtree(folder)
-        return freed
+        names = [item.name for item in hub.order(backend, variant).components]
+        folders = [models / name for name in names if name not in shared]
+        for folder in folders:
+            if folder.is_dir() and not is_ours(folder):
+                raise InvalidParams(
+                    f"{folder} was not brought by setup, so it is not deleted",
+                    hint="Delete it yourself if you do not need it any more.",
+                    param="backend",
+                )
+        staging = [models / STAGING / folder.name for folder in folders]
+        return sum(_delete(folder) for folder in (*folders, *staging))
 
     def _order(self, params: DownloadBackend) -> tuple[Backend, Variant, Order]:
         backend = catalog.backend_named(params.backend)
@@ -261,13 +275,20 @@ class Downloads:
     async def _run(self, download: _Download) -> None:
         """One download from its first byte to its one ending."""
         self._changed(download.backend)
+        ending: dict[str, Any] | LofiError
         try:
             ending = await self._follow(download)
         except LofiError as error:
             ending = error
         except OSError as error:
             ending = ModelDownloadFailed(f"The download process did not start: {error}")
-        del self._running[download.backend.type]
+        except Exception as error:
+            logger.exception("download %s failed", download.id)
+            ending = InternalError(f"{type(error).__name__} while downloading")
+        finally:
+            # Whatever happened, the next request must not join a download that is over.
+            del self._running[download.backend.type]
+            self._idle.set()
         base = {"download_id": download.id, "backend": download.backend.type}
         if isinstance(ending, LofiError) and download.is_cancelled:
             done = int(download.last.get("bytes_downloaded", 0))
@@ -357,6 +378,41 @@ class Downloads:
 
     def _progress(self, download: _Download) -> dict[str, Any]:
         return {"download_id": download.id, "backend": download.backend.type, **download.last}
+
+
+def is_ours(folder: Path) -> bool:
+    """Returns whether setup brought the component."""
+    return (folder / PINNED).is_file() or folder.name == LYRIC_VOCABULARY
+
+
+def _delete(folder: Path) -> int:
+    """Deletes a folder, or a link to one, and returns the bytes that were in it."""
+    if folder.is_symlink():
+        folder.unlink()
+        return 0
+    if not folder.is_dir():
+        return 0
+    size = sum(item.lstat().st_size for item in folder.iterdir())
+    shutil.rmtree(folder)
+    return size
+
+
+def _nothing_yet(order: Order) -> dict[str, Any]:
+    """The progress of a download before its first byte."""
+    return {
+        "component": order.components[0].name,
+        "component_percent": 0,
+        "bytes_downloaded": 0,
+        "bytes_total": order.size_bytes,
+        "file_name": "",
+        "file_bytes_downloaded": 0,
+        "file_bytes_total": 0,
+        "files_completed": 0,
+        "files_total": sum(len(item.files) for item in order.components),
+        "overall_percent": 0,
+        "speed_bps": 0,
+        "eta_sec": None,
+    }
 
 
 def _existing(path: Path) -> Path:

@@ -113,13 +113,6 @@ class House:
             for lane in Lane
         }
         self.orders.attach(studio, self.lanes)
-        self.backends = Backends(
-            self.inventory, timings, settings, paths, lambda lane: self.lanes[lane]
-        )
-        self.configuration = Configuration(
-            settings, self.events, self.player, self.turns, lambda: list(self.lanes.values())
-        )
-        self.queries = Queries(self.lanes, self.clock)
         self.downloads = Downloads(
             paths,
             settings,
@@ -128,6 +121,18 @@ class House:
             spawn,
             lambda backend: self._backend_changed(backend.type),
         )
+        self.backends = Backends(
+            self.inventory,
+            timings,
+            settings,
+            paths,
+            lambda lane: self.lanes[lane],
+            self.downloads.is_downloading,
+        )
+        self.configuration = Configuration(
+            settings, self.events, self.player, self.turns, lambda: list(self.lanes.values())
+        )
+        self.queries = Queries(self.lanes, self.clock)
         models = Models(
             self.backends,
             self.inventory,
@@ -143,6 +148,7 @@ class House:
             library=self.library,
             inventory=self.inventory,
             backends=self.backends,
+            downloads=self.downloads,
             lanes=self.lanes,
             settings=settings,
             clock=self.clock,

@@ -11,6 +11,7 @@ from typing import Any
 import lofi
 from lofi import catalog
 from lofi.daemon.backends import Backends
+from lofi.daemon.downloads import Downloads
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.lane import LaneRunner
 from lofi.daemon.library import Library
@@ -39,6 +40,7 @@ class Status:
         library: Library,
         inventory: Inventory,
         backends: Backends,
+        downloads: Downloads,
         lanes: Mapping[Lane, LaneRunner],
         settings: Settings,
         clock: Clock,
@@ -50,6 +52,7 @@ class Status:
         self._library = library
         self._inventory = inventory
         self._backends = backends
+        self._downloads = downloads
         self._lanes = lanes
         self._settings = settings
         self._clock = clock
@@ -73,6 +76,7 @@ class Status:
             "generation": self._orders.generation(),
             "queue_length": len(self._orders.queue),
             "playlist_length": playback.get("playlist_length", 0),
+            **self._downloads.status(),
             "cache_size_mb": round(cache.size_bytes() / MEGABYTE, 1),
             "cache_count": len(cache),
             "audio_device": playback.get("device"),

@@ -18,7 +18,7 @@ from lofi import checkpoints
 from lofi.download import existing, hub_client
 from lofi.download.hub_client import Listing, Remote
 from lofi.download.staging import Staging, verify
-from lofi.errors import InsufficientDisk, InternalError, LofiError, ModelDownloadFailed
+from lofi.errors import Busy, InsufficientDisk, InternalError, LofiError, ModelDownloadFailed
 from lofi.hub import File, Published
 from lofi.wire import frames
 
@@ -86,6 +86,7 @@ class _Job:
 
     def run(self) -> None:
         self._models.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock()
         self._components = [item for item in self._components if not self._is_whole(item)]
         listed = [self._list(component) for component in self._components]
         self._listings = listed
@@ -95,6 +96,25 @@ class _Job:
             for component, listing in zip(self._components, listed, strict=True):
                 self._bring(component, listing)
         self._current = None
+
+    def _lock(self) -> None:
+        """One download a models folder, whichever daemon asked; the system frees it when we end.
+
+        Raises:
+            Busy: another process is at it.
+        """
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        self._lock_file = (self._models / ".download.lock").open("ab")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(
+                f"Another download into {self._models} is running",
+                hint="Wait for its end, then run setup again.",
+            ) from error
 
     def _is_whole(self, component: Published) -> bool:
         if component.url is not None:
@@ -204,6 +224,7 @@ class _Ticker:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        self._work()
 
     def _run(self) -> None:
         while not self._over.wait(REPORT_SEC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ class Staging:
         self._component = component
         self._target = models / component.name
         self.folder = models / FOLDER / component.name
+        self.restore()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def partial(self, name: str) -> Path:
@@ -37,7 +39,7 @@ class Staging:
     def size_of(self, name: str) -> int:
         """Returns how many bytes of the file are here."""
         for path in (self.file(name), self.partial(name)):
-            if path.exists():
+            with contextlib.suppress(FileNotFoundError):  # it is being renamed or placed
                 return path.stat().st_size
         return 0
 
@@ -68,20 +70,28 @@ class Staging:
         return next((file for file in self._component.files if file.name == name), None)
 
     def place(self, listing: Listing) -> None:
-        """Makes the component visible, whole."""
+        """Makes the component visible, whole. Killed anywhere in between, nothing is lost."""
         if listing.commit:
             self._record(listing)
-        for rest in (*self.folder.glob("*.of"), *self.folder.glob("*.part")):
-            rest.unlink()
         for path in self.folder.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        old = self.folder.with_name(f"{self._target.name}.old")
+        old = self._old()
         shutil.rmtree(old, ignore_errors=True)
         if self._target.exists():
             self._target.rename(old)
         self.folder.rename(self._target)
         shutil.rmtree(old, ignore_errors=True)
+        for rest in (*self._target.glob("*.of"), *self._target.glob("*.part")):
+            rest.unlink()
+
+    def _old(self) -> Path:
+        return self.folder.with_name(f"{self._target.name}.old")
+
+    def restore(self) -> None:
+        """Puts the old component back if its replacement never arrived."""
+        if self._old().is_dir() and not self._target.exists():
+            self._old().rename(self._target)
 
     def _record(self, listing: Listing) -> None:
         """Notes the pinned revision, so that the tracks carry the published model's name."""
