@@ -81,6 +81,11 @@ def test_text_is_normalised() -> None:
     assert tracks.clean_text(" cafe\u0301\r\nnight ") == "caf\u00e9\nnight"
 
 
+def test_half_a_character_is_replaced() -> None:
+    assert tracks.clean_text("a\ud800b") == "a\ufffdb"
+    assert len(tracks.track_id({"prompt": tracks.clean_text("\udfff")})) == 16
+
+
 def test_a_title_ends_at_a_word() -> None:
     title = tracks.default_title(
         "slow rainy jazz with a felt piano, brushes and an upright bass, 3am"

@@ -20,7 +20,11 @@ TITLE_LIMIT = 60
 
 
 def clean_text(text: str) -> str:
-    """Returns prompt or lyrics as they are hashed and rendered: NFC, `\\n` line ends, trimmed."""
+    """Returns prompt or lyrics as they are hashed and rendered: NFC, `\\n` line ends, trimmed.
+
+    Half a surrogate pair is no character: it becomes the replacement character.
+    """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
 
 

@@ -169,6 +169,32 @@ def test_bash_completes_commands_and_their_actions(home: Home) -> None:
     assert done.stdout.split() == ["export", "generate"]
 
 
+def test_play_ends_with_its_track(home: Home) -> None:
+    made = generate(home, "a", "-d", "5", "-s", "1")
+    done = lofi(home, "play", made["track_id"][:8], "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_question_nobody_answers_is_a_no(home: Home) -> None:
+    done = lofi(home, "cache", "clear")
+    assert done.returncode == 1
+    assert "--yes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_cannot_be_said_in_json_is_refused(home: Home) -> None:
+    done = lofi(home, "rpc", "generate", '{"duration_sec": NaN}')
+    assert done.returncode == 2
+    assert "JSON" in done.stderr
+
+
+def test_half_a_character_and_control_characters_do_no_harm(home: Home) -> None:
+    request = '{"prompt":"a\\ud800\\u001b[31mb","backend":"procedural","duration_sec":5}'
+    assert lofi(home, "rpc", "generate", request).returncode == 0
+    generate(home, "red \x1b[31m alert", "-d", "5")
+    assert "\x1b" not in lofi(home, "list").stdout
+
+
 def test_media_keys_reach_the_one_player(home: Home) -> None:
     generate(home, "a", "-d", "30", "-s", "1")
     playing = subprocess.Popen(

@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         client.initialize("bench")
         _render(client, {**params, "duration_sec": durations[0]})
         rows = [_measure(client, params, seconds) for seconds in durations]
+        client.call("cache_delete", {"track_ids": sorted({row["track_id"] for row in rows})})
     if options.json:
         screen.result({"rows": rows})
         return 0
@@ -66,6 +67,7 @@ def _measure(client: Client, params: dict[str, Any], seconds: float) -> dict[str
     memory = client.call("status")["model"].get("memory_mb")
     spent = track["generation_time_sec"]
     return {
+        "track_id": track["track_id"],
         "backend": track["backend"],
         "model_version": track["model_version"],
         "duration_sec": track["duration_sec"],

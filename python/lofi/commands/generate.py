@@ -186,12 +186,13 @@ class _Tracks:
         self._client = client
         self._output = output
         self._prints = prints
+        self._quiet = quiet
         self._progress = screen.Progress(quiet=quiet)
         self.finished: list[dict[str, Any]] = []
 
     def render(self, params: dict[str, Any]) -> None:
         accepted = self._client.call("generate", params, limit_sec=600)
-        for warning in accepted.get("warnings", ()):
+        for warning in () if self._quiet else accepted.get("warnings", ()):
             screen.say(f"lofi: {screen.in_shell(warning['message'])}")
         takes = accepted.get("tracks") or [accepted]
         waiting = {take["track_id"]: index for index, take in enumerate(takes)}

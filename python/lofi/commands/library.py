@@ -94,7 +94,7 @@ def run_stats(options: argparse.Namespace) -> int:
     if options.json:
         screen.result(stats)
     else:
-        screen.table([name, str(value)] for name, value in stats.items())
+        screen.table([name, "" if value is None else str(value)] for name, value in stats.items())
     return 0
 
 
@@ -111,11 +111,9 @@ def run_gc(options: argparse.Namespace) -> int:
 
 def run_clear(options: argparse.Namespace) -> int:
     """Asks first."""
-    if not options.yes:
-        screen.say("Delete every track that is no favourite? [y/N]" if not options.all
-                   else "Delete every track? [y/N]")  # fmt: skip
-        if input().strip().lower() not in ("y", "yes"):
-            return 1
+    question = "Delete every track?" if options.all else "Delete all but favourites?"
+    if not options.yes and not screen.agrees(question):
+        return 1
     params: dict[str, Any] = {"keep_favorites": not options.all}
     if options.older_than_days is not None:
         params["older_than_days"] = options.older_than_days

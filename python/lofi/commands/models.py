@@ -81,8 +81,7 @@ def _agrees(error: LofiError) -> bool:
     screen.say(f"  to       {facts['path']} ({screen.size(facts['free_bytes'])} free)")
     screen.say(f"  size     {screen.size(facts['bytes_total'])}, {facts['files_total']} files")
     screen.say(f"  licence  {facts['license']}")
-    screen.say("Download it? [y/N]")
-    return input().strip().lower() in ("y", "yes")
+    return screen.agrees("Download it?")
 
 
 def _watch(client: Client, download_id: str, options: argparse.Namespace) -> int:
@@ -140,10 +139,8 @@ def run_verify(options: argparse.Namespace) -> int:
 def run_remove(options: argparse.Namespace) -> int:
     """Asks first."""
     backend = catalog.backend_named(options.backend)
-    if not options.yes:
-        screen.say(f"Delete the files of {backend.name}? [y/N]")
-        if input().strip().lower() not in ("y", "yes"):
-            return 1
+    if not options.yes and not screen.agrees(f"Delete the files of {backend.name}?"):
+        return 1
     params: dict[str, Any] = {"backend": backend.type, "confirm": True}
     if options.variant:
         params["variant"] = options.variant

@@ -54,7 +54,7 @@ def run_play(options: argparse.Namespace) -> int:
         playback = _start(client, options.items)
         if options.json:
             screen.result(playback)
-        _foreground(client)
+        _foreground(client, max(1, len(options.items)), quiet=options.quiet)
     return 0
 
 
@@ -70,17 +70,23 @@ def _start(client: Client, items: list[str]) -> dict[str, Any]:
     return first
 
 
-def _foreground(client: Client) -> None:
-    progress = screen.Progress()
+def _foreground(client: Client, count: int, *, quiet: bool) -> None:
+    """Stays until `count` tracks have been played, or somebody stops them."""
+    progress = screen.Progress(quiet=quiet)
     with _raw_keys() as keys:
-        if keys is not None:
+        if keys is not None and not quiet:
             screen.say(KEYS_HELP)
         try:
-            for _ in client.notifications(idle_sec=0.2):
+            for note in client.notifications(idle_sec=0.2):
                 if keys is not None and not _press(client, keys):
                     return
+                if note is not None and note.method == "playback_ended":
+                    count -= note.params["reason"] in ("finished", "skipped")
+                    if count == 0 or note.params["reason"] == "stopped":
+                        client.call("stop")
+                        return
                 playback = client.call("status")["playback"]
-                if playback["state"] == "stopped":
+                if playback["state"] == "stopped" and playback["track_id"] is None:
                     return
                 _draw(progress, playback)
         except KeyboardInterrupt:

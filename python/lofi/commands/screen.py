@@ -36,6 +36,21 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
+def agrees(question: str) -> bool:
+    """Asks a yes-or-no question; no answer is a no."""
+    say(f"{question} [y/N]")
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        say("lofi: nobody answered; --yes answers yes")
+        return False
+
+
+def clean(text: str) -> str:
+    """Returns text that cannot steer a terminal."""
+    return "".join(char for char in text if char.isprintable())
+
+
 def complain(error: LofiError) -> None:
     """Writes what went wrong and what to do about it."""
     say(f"lofi: {error.message}")
@@ -62,7 +77,7 @@ def table(rows: Iterable[Sequence[str]], stream: TextIO | None = None) -> None:
         return
     widths = [max(len(row[column]) for row in lines) for column in range(len(lines[0]))]
     for row in lines:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells = [clean(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
         (stream or sys.stdout).write("  ".join(cells).rstrip() + "\n")
 
 

@@ -133,6 +133,7 @@ def run_rpc(options: argparse.Namespace) -> int:
     """Prints the result as JSON."""
     try:
         params = json.loads(options.params)
+        json.dumps(params, allow_nan=False)
     except ValueError as error:
         raise InvalidParams(f"The parameters are not JSON: {error}") from error
     screen.result(_call(options, options.method, params, 3600))
