@@ -75,6 +75,16 @@ def test_auto_takes_the_best_installed_backend() -> None:
     assert warnings_of(request) == ["NO_NEURAL_BACKEND"]
 
 
+def test_a_configured_backend_that_is_missing_is_named() -> None:
+    request = resolve(World(missing=NEURAL, backend="musicgen"))
+    assert request.backend.type == "procedural"
+    assert request.warnings[0].message.startswith("MusicGen is not installed")
+    other = resolve(World(missing={"musicgen"}, backend="musicgen"), backend="auto")
+    assert other.backend.type == "ace_step_15"
+    assert warnings_of(other) == ["PARAM_ADJUSTED"]
+    assert resolve(World(backend="musicgen"), backend="auto").backend.type == "musicgen"
+
+
 def test_a_named_backend_is_never_replaced() -> None:
     with pytest.raises(LofiError) as caught:
         resolve(World(missing=NEURAL), backend="ace-step-1.5")

@@ -99,13 +99,19 @@ def resolve(
 
 def _open(given: dict[str, Any], world: World) -> Draft:
     """Decides backend, variant and task."""
-    asked = parameters.SHARED["backend"].check(given.get("backend")) or world.default_backend()
-    named = given.get("backend") not in (None, catalog.AUTO)
+    asked = str(given.get("backend") or catalog.AUTO)
+    named = asked.strip().lower() != catalog.AUTO
+    if not named:
+        asked = world.default_backend()
     warnings: list[Warning] = []
     if asked == catalog.AUTO or (not named and not _is_ready(asked, given, world)):
         backend = _automatic(given, world)
+        wanted = None if asked == catalog.AUTO else catalog.backend_named(asked)
         if backend.is_light:
-            warnings.append(_no_neural())
+            warnings.append(_no_neural(wanted))
+        elif wanted is not None:
+            words = f"{wanted.name} is not installed, so {backend.name} plays"
+            warnings.append(Warning("PARAM_ADJUSTED", words, "model.backend"))
     else:
         backend = catalog.backend_named(asked)
     variant = backend.variant(given.get("variant") or world.default_variant(backend))
@@ -153,11 +159,12 @@ def _automatic(given: Mapping[str, Any], world: World) -> Backend:
     return catalog.BACKENDS["procedural"]
 
 
-def _no_neural() -> Warning:
+def _no_neural(wanted: Backend | None) -> Warning:
+    missing = f"{wanted.name} is not installed" if wanted else "No neural backend is installed"
+    model = wanted or catalog.BACKENDS[catalog.NEURAL_ORDER[0]]
     return Warning(
         "NO_NEURAL_BACKEND",
-        "No neural backend is installed, so the embedded synthesiser plays. "
-        + how_to_install(catalog.BACKENDS["ace_step_15"]),
+        f"{missing}, so the synthesiser plays. :Lofi setup {catalog.spelling(model.type)} gets one",
     )
 
 
