@@ -123,7 +123,7 @@ def _snare(tuning: float, draws: Draws) -> Samples:
     count = _count(0.4)
     hz = 178 * tuning
     x = damped([hz, 1.78 * hz], [0.5, 0.28], [24, 34], count)
-    x += 0.34 * _noise(draws, 900, 7200, 0.4) * _fade(0.4, 0.075)
+    x += 0.34 * _noise(draws, 900, 6800, 0.4) * _fade(0.4, 0.075)
     x += 0.16 * _noise(draws, 200, 1500, 0.4) * _fade(0.4, 0.030)
     return soften(x, 0.0008, 0.05)
 
@@ -152,7 +152,7 @@ def _metal(tuning: float, draws: Draws, decay: float, count: int) -> Samples:
 
 def _hat(tuning: float, draws: Draws) -> Samples:
     decay = draws.between(0.022, 0.028)
-    x = _noise(draws, 4200, 11500, 0.16) * _fade(0.16, decay)
+    x = _noise(draws, 4200, 10800, 0.16) * _fade(0.16, decay)
     x += _metal(tuning, draws, decay, len(x))
     return soften(x, 0.0008, 0.03)
 

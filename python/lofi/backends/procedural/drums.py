@@ -223,9 +223,9 @@ def _brush(pen: _Pen, bar: Bar, *, full: bool) -> None:
     for step in range(0, pen.steps, 4):  # the brush stirs on every beat, wide on one and three
         pen.hit("sweep", step, 0.55 if step % 8 == 0 else 0.2)
     for step in range(0, pen.steps, 4):
-        pen.hit("hat", step, 0.5)
+        pen.hit("hat", step, 0.5 if step % 8 == 0 else 0.36)
         if step % 8 == 4:
-            pen.hit("pedal", step, 0.5)
+            pen.hit("pedal", step, 0.4)
     if full:
         for step in (2, 7, 11, 15):
             if pen.draws.chance(0.22):

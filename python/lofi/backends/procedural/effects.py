@@ -177,13 +177,15 @@ BELLS = ((48.0, -1.5, 0.5), (110.0, 1.0, 0.7), (320.0, -1.8, 0.9), (2400.0, 2.2,
 def tone_response(lowpass_hz: float, tilt_db: float = 0.0) -> Spectrum:
     """Returns the tone filter's spectrum at `TONE_SIZE`: linear phase, `HALF_TAPS` of delay.
 
-    `tilt_db` is added for each octave above 600 Hz and taken away below, three octaves far.
+    `tilt_db` is added per octave above 600 Hz, for an octave and a half, and taken away below.
     """
     grid = 16384
     hz = np.maximum(frequencies(grid), 0.5)
     magnitude = 1 / np.sqrt(1 + (36.0 / hz) ** 8) / np.sqrt(1 + (hz / lowpass_hz) ** 8)
+    # Above the highest sound there is nothing to keep but the edges of clicks.
+    magnitude = magnitude / np.sqrt(1 + (hz / 13500.0) ** 16)
     db = 3.0 / (1 + (3800.0 / hz) ** 2)
-    db = db + tilt_db * np.clip(np.log2(hz / 600.0), -3.0, 3.0)
+    db = db + tilt_db * np.clip(np.log2(hz / 600.0), -1.0, 1.5)
     for centre, gain, width in BELLS:
         db = db + gain * np.exp(-((np.log2(hz / centre) / width) ** 2))
     magnitude = magnitude * 10 ** (db / 20)

@@ -34,12 +34,12 @@ from lofi.backends.procedural.timbres import Tones, gain_of
 from lofi.backends.procedural.tones import Samples, smoothstep
 
 PREROLL_SEC = 3.2
-TILT_DB = 0.6
+TILT_DB = 0.45
 """How far, per octave, one track may be brighter or darker than another."""
 LONGEST_RING_SEC = 9.0
 DELAY = Tape.BASE + HALF_TAPS
 """Samples by which the mixer's output lags behind the score."""
-BALANCE_DB = {"keys": 1.2, "lead": 2.0, "pad": 2.5, "bass": 1.5, "drums": 1.4}
+BALANCE_DB = {"keys": 1.8, "lead": 2.5, "pad": 2.5, "bass": 1.8, "drums": 0.9}
 """How far the balance of one track may lie from its style's."""
 TREMOLO_HZ, TREMOLO_DEPTH = 4.6, 0.16
 VIBES_HZ, VIBES_DEPTH = 5.2, 0.22
@@ -130,7 +130,8 @@ class Mixer:
         self._echo = Echo(round(0.75 * settings.beat_sec * SAMPLE_RATE))
         self._reverb = Reverb(settings.reverb, style.reverb_tail_sec)
         self._tape = Tape(settings.wobble, period)
-        tilt_db = Draws(settings.seed, "tilt").between(-TILT_DB, TILT_DB)
+        darkest = 0.0 if style.name == "ambient" else -TILT_DB  # it is dark already
+        tilt_db = Draws(settings.seed, "tilt").between(darkest, TILT_DB)
         self._tone = Tone(settings.lowpass_hz, tilt_db)
         first = score.form.sections[0]
         self._door = first.bars * settings.bar_sec * SAMPLE_RATE if first.door else 0.0

@@ -21,7 +21,7 @@ from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
 
 ROLL_SEC = 0.028
-PHRASE_SWELL = (0.96, 0.98, 1.0, 1.05)
+PHRASE_SWELL = (0.96, 0.98, 1.0, 1.03)
 """How loud each bar of a four-bar phrase is played."""
 FINAL_INSTEAD = {"stab": "ep"}
 RING_BEATS = 16.0

@@ -151,7 +151,7 @@ def resolve(recipe: Mapping[str, Any]) -> Settings:
     numbers = wishes.numbers
     bpm = _bpm(recipe, style, numbers["tempo"], seed)
     keys, lead, bass, kit, pad = _band(style, wishes, seed)
-    rain, waves = _weather(style, wishes)
+    rain, waves = _weather(style, wishes, seed)
 
     def knob(name: str, default: float, low: float, high: float, change: float) -> float:
         asked = recipe.get(name)
@@ -254,10 +254,10 @@ def _band(style: Style, wishes: words.Wishes, seed: int) -> tuple[str, str, str,
     return keys, lead, bass, kit, None if pad == "none" else pad
 
 
-def _weather(style: Style, wishes: words.Wishes) -> tuple[float, float]:
+def _weather(style: Style, wishes: words.Wishes, seed: int) -> tuple[float, float]:
     rain = min(1.0, wishes.numbers["rain"])
     if style.name == "rain":
-        rain = max(0.6, rain)
+        rain = max(Draws(seed, "weather").between(0.6, 0.9), rain)
     if wishes.without_rain:
         rain = 0.0
     return rain, min(1.0, wishes.numbers["waves"])

@@ -245,7 +245,7 @@ def _reed(midi: int, v: float, count: int) -> Samples:
 
 def _sub(midi: int, v: float, count: int) -> Samples:
     hz = pitch_hz(midi)
-    under = 0.16 * v if hz > 56 else 0.0  # the higher notes keep some floor below them
+    under = 0.30 * v if hz > 56 else 0.0  # the higher notes keep some floor below them
     tone = damped(
         [hz, 2 * hz, 3 * hz, hz / 2], [v, 0.3 * v, 0.1 * v, under], [0.9, 2.2, 4.0, 0.9], count
     )
