@@ -63,7 +63,6 @@ def in_shell(hint: str) -> str:
 
     `:Lofi setup musicgen variant=large` is `lofi setup musicgen --variant large`.
     """
-
     hint = re.sub(r":Lofi (list|generate|setup(?=[,.]))", r"lofi \1", hint)
     return _MODEL_COMMAND.sub(
         lambda found: f"lofi {found[1]}" + re.sub(r" (\w+)=", r" --\1 ", found[2]), hint
