@@ -9,7 +9,7 @@ import pytest
 from tests.nvim.editor import REPO
 
 BASE = {"check", "errors", "log", "nearest", "options", "parameters", "version", "arguments",
-        "process"}  # fmt: skip
+        "process", "units"}  # fmt: skip
 CORE = BASE | {"config", "rpc", "state", "events"}
 ALLOWED = {
     "config": BASE,
@@ -17,7 +17,8 @@ ALLOWED = {
     "rpc": BASE,
     "state": BASE,
     "launch": BASE | {"config"},
-    "environment": BASE | {"launch"},
+    "environment": BASE | {"launch", "torch_build"},
+    "sheet": BASE,
     "daemon": CORE | {"launch"},
     "ui": CORE,
     "float": CORE,
@@ -27,17 +28,32 @@ ALLOWED = {
     "stream": CORE | {"job", "ui"},
     "player": CORE | {"answer"},
     "library": CORE | {"answer"},
+    "models": CORE | {"answer", "daemon", "progress"},
+    "planning": CORE | {"answer", "daemon", "progress"},
     "generate": CORE | {"answer", "daemon", "job", "ui"},
-    "init": CORE | {"answer", "daemon", "generate", "library", "player", "progress", "ui"},
+    "init": CORE
+    | {
+        "answer",
+        "daemon",
+        "generate",
+        "library",
+        "models",
+        "planning",
+        "player",
+        "progress",
+        "ui",
+    },
     "choices": CORE | {"daemon", "generate", "ui"},
-    "installation": CORE | {"environment", "launch", "progress", "ui"},
+    "installation": CORE | {"choices", "environment", "launch", "progress", "ui"},
+    "acquisition": CORE | {"choices", "installation", "models", "ui"},
     "logview": CORE | {"answer", "daemon"},
     "health": CORE | {"daemon", "launch", "progress"},
     "command": CORE | {"ui", "commands"},
     "types": set(),
 }
-COMMANDS = CORE | {"init", "choices", "daemon", "environment", "float", "generate", "installation",
-                   "logview", "stream", "ui"}  # fmt: skip
+COMMANDS = CORE | {"init", "acquisition", "answer", "choices", "daemon", "environment", "float",
+                   "generate", "installation", "launch", "logview", "models", "planning", "sheet",
+                   "stream", "ui"}  # fmt: skip
 FILES = sorted((REPO / "lua" / "lofi").rglob("*.lua"))
 
 

@@ -13,7 +13,7 @@ from tests.nvim.editor import Editor, Script
 SUBCOMMANDS = (
     "generate prompt cancel queue play pause resume toggle stop skip prev seek volume device list "
     "favorite rate delete export import recipe cache setup backends status daemon log config "
-    "doctor help"
+    "doctor help verify remove inspire format understand submit"
 ).split()
 TRACK = {
     "track_id": "aaaabbbbccccdddd",

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.every_nvim
 
 PLUGS = (
     "toggle play pause stop skip previous seek-forward seek-back volume-up volume-down mute "
-    "generate prompt cancel status list queue favorite"
+    "generate prompt submit cancel status list queue favorite"
 ).split()
 
 

@@ -7,6 +7,7 @@ local installation = require('lofi.installation')
 local launch = require('lofi.launch')
 local lofi = require('lofi')
 local models = require('lofi.models')
+local options = require('lofi.options')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
 local units = require('lofi.units')
@@ -139,7 +140,12 @@ M.setup = {
     if not name and is_headless() and call.bang then
       name = 'python'
     end
-    if name == 'python' then
+    local is_known = not name
+      or vim.list_contains(NAMES, name)
+      or options.accepts(options.BY_KEY['model.backend'], name)
+    if not is_known then
+      error(('lofi: setup takes %s, not %s'):format(table.concat(NAMES, ', '), name), 0)
+    elseif name == 'python' then
       make_python(call.bang)
     elseif not name then
       guide(call.bang)
