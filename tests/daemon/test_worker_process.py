@@ -131,6 +131,24 @@ def test_who_does_not_obey_is_ended(
         play(seat, cancel())
 
 
+def test_cancelling_a_job_that_was_never_sent_spares_the_others(
+    seat: WorkerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "OBEY_LIMIT_SEC", 0.1)
+
+    async def cancel() -> list[Message]:
+        await seat.start()
+        seat.cancel("waiting")
+        seen: list[Message] = []
+        async for frame in seat.run(job(tmp_path, "steps=8 step=0.05")):
+            seen.append(frame)
+            if isinstance(frame, StepDone):
+                seat.cancel("waiting")
+        return seen
+
+    assert isinstance(play(seat, cancel())[-1], Done)
+
+
 def test_who_falls_silent_is_ended(
     seat: WorkerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,8 @@ class WorkerProcess:
         self._environment = dict(environment)
         self._transport: asyncio.SubprocessTransport | None = None
         self._process: _Process | None = None
+        self._running_job: str | None = None
+        """What the process works on: only its cancel may end the process."""
         self._killing: asyncio.TimerHandle | None = None
 
     @property
@@ -154,6 +156,8 @@ class WorkerProcess:
         await self.start()
         process = self._process
         assert process is not None
+        self._disarm()
+        self._running_job = job_id
         process.send(pack(message))
         try:
             while True:
@@ -176,11 +180,16 @@ class WorkerProcess:
                 if isinstance(frame, (Done, Failed, Cancelled)):
                     return
         finally:
-            self._disarm()
+            if self._running_job == job_id:
+                self._running_job = None
+                self._disarm()
 
     def cancel(self, job_id: str) -> None:
-        """Asks the worker to drop its job; ends the process if it does not obey."""
-        if not self.is_running or self._process is None:
+        """Asks the worker to drop its job; ends the process if it does not obey.
+
+        Nothing for a job that it was not given: whoever waits to give it looks for himself.
+        """
+        if job_id != self._running_job or not self.is_running or self._process is None:
             return
         self._process.send(pack(Cancel(job_id)))
         if self._killing is None:
@@ -216,6 +225,7 @@ class WorkerProcess:
             self._transport.close()
 
     def _kill_disobedient(self) -> None:
+        self._killing = None
         logger.warning("the %s worker did not stop its job; ending it", self.role)
         self.kill()
 
