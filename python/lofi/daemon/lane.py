@@ -6,14 +6,13 @@ A job may fail, the lane may not: it goes on with a fresh worker.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lofi.daemon.jobs import Job
+from lofi.daemon.jobs import Job, State
 from lofi.daemon.queue import Lane
 from lofi.daemon.rendering import Rendering, failure
 from lofi.daemon.studio import Studio
@@ -55,6 +54,8 @@ class LaneRunner:
         """Device and dtype of the last rendering."""
         self._studio = studio
         self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        """Set whenever a piece of work has been tidied away."""
         self._operations: deque[Operation] = deque()
         self._operation: Operation | None = None
         self._is_closed = False
@@ -63,8 +64,12 @@ class LaneRunner:
         """Serves until cancelled."""
         if self.lane is Lane.LIGHT:
             # A tenth of a second now, so that the first sound does not wait for it.
-            with contextlib.suppress(LofiError):
+            try:
                 await self.worker.start()
+            except LofiError as error:
+                logger.warning("%s", error)  # the first job tries again and tells
+            except Exception:
+                logger.exception("the %s worker did not start", self.lane)
         while True:
             work = await self._next()
             if isinstance(work, Operation):
@@ -100,11 +105,16 @@ class LaneRunner:
     async def unload(self, backend: str | None) -> tuple[list[str], int]:
         """Ends the idle worker, which gives all its memory back; returns backends and bytes.
 
+        Work that has ended and is still being tidied away is waited for.
+
         Raises:
             Busy: a job is running.
         """
-        if self.current is not None or self._operation is not None:
-            raise Busy("A job is running", hint="Cancel it, or wait for its end.")
+        while not self.is_idle:
+            if self.busy_job() is not None or self._has_busy_operation():
+                raise Busy("A job is running", hint="Cancel it, or wait for its end.")
+            self._settled.clear()
+            await self._settled.wait()
         if backend is not None and backend not in self.loaded:
             return [], 0
         return await self._let_go()
@@ -141,6 +151,9 @@ class LaneRunner:
     def busy_job(self) -> Job | None:
         """Returns the running job unless it has ended already."""
         return self.current if self.current and not self.current.has_ended else None
+
+    def _has_busy_operation(self) -> bool:
+        return self._operation is not None and not self._operation.future.done()
 
     # Choosing.
 
@@ -213,6 +226,8 @@ class LaneRunner:
         self._operation = operation
         try:
             await self.ensure_worker()
+            if operation.is_cancelled:  # while the worker came up, which knew nothing of it yet
+                raise GenerationCancelled("The request was cancelled")
             async for frame in self.worker.run(operation.message):
                 if isinstance(frame, StepDone):
                     operation.on_step(frame.done, frame.total)
@@ -237,16 +252,25 @@ class LaneRunner:
             _refuse(operation, InternalError(f"{type(error).__name__} in the daemon"))
         finally:
             self._operation = None
+            self._settled.set()
 
     # Jobs and models.
 
     async def _render(self, job: Job) -> None:
         self.current = job
         try:
-            await Rendering(job, self, self._studio).run()
-        finally:
-            self.current = None
-            self._studio.on_change(job)
+            try:
+                await Rendering(job, self, self._studio).run()
+            finally:
+                self.current = None
+                self._settled.set()
+                self._studio.on_change(job)
+        except Exception as error:  # one lost job; the lane goes on
+            logger.exception("job %s fell out of its rendering", job.track_id)
+            if not job.has_ended:
+                job.state = State.ERROR
+                lost = InternalError(f"{type(error).__name__} in the daemon")
+                self._studio.events.emit("generation_error", job.error_wire(lost))
 
     def rendered(self, backend: str, sounding: Mapping[str, Any]) -> None:
         """Notes that a job of this backend came to its end, on that device."""
