@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "python"
 BASE = {"errors", "tracks", "catalog", "parameters", "music", "settings", "paths", "recipe",
         "checkpoints", "hub", "hints", "wire", "exchange", "request", "subtitles",
-        "presets"}  # fmt: skip
+        "presets", "socket_folder"}  # fmt: skip
 NEURAL = {"torch", "transformers", "safetensors", "tokenizers"}
 ALLOWED = {
     "base": BASE,

@@ -19,6 +19,7 @@ from typing import Any
 
 from lofi.errors import InternalError, LofiError, WorkerTimeout, error_for
 from lofi.paths import Paths
+from lofi.socket_folder import has_folder
 from lofi.wire.jsonrpc import LineReader, Notification, Response, encode_request
 
 CHUNK_BYTES = 65536
@@ -52,7 +53,10 @@ class Client:
 
         Raises:
             NotRunning: none is.
+            SocketRefused: its folder is not ours alone, and who listens there may be anybody.
         """
+        if not has_folder(paths.socket):
+            raise NotRunning("Nothing is running", hint="lofi play starts it.")
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(paths.socket))

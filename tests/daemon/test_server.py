@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from lofi.daemon.residence import answers, claim
-from lofi.daemon.server import SocketRefused, check_folder
 from lofi.errors import Busy
 from tests.clock import limit
 from tests.daemon.callers import REPO, Home, gone
@@ -65,24 +63,6 @@ def test_a_print_cannot_reach_the_protocol(home: Home) -> None:
     )
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in done.stdout.splitlines())
     assert b"a library talks" in done.stderr and b"raw" in done.stderr
-
-
-def test_a_folder_that_others_can_open_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir(mode=0o755)
-    folder.chmod(0o755)
-    with pytest.raises(SocketRefused, match="nobody else"):
-        check_folder(folder / "s")
-    folder.chmod(0o700)
-    check_folder(folder / "s")
-    (tmp_path / "link").symlink_to(folder)
-    with pytest.raises(SocketRefused):
-        check_folder(tmp_path / "link" / "s")
-
-
-def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SocketRefused, match="too long"):
-        check_folder(tmp_path / ("x" * 100) / "daemon.sock")
 
 
 def test_one_daemon_claims_the_place_and_the_next_is_told(home: Home) -> None:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from lofi.paths import Paths
+from lofi.socket_folder import SocketRefused, check_folder
 
 START_LIMIT_SEC = 15.0
 POLL_SEC = 0.003
@@ -154,8 +155,9 @@ class Relay:
         """Returns a connection, to a new daemon if none answers.
 
         Raises:
-            NoDaemonError: none came up in time.
+            NoDaemonError: none came up in time, or the socket's folder cannot be trusted.
         """
+        self._check_folder()
         found = self._try_connect()
         if found is not None:
             return found
@@ -177,6 +179,15 @@ class Relay:
             time.sleep(POLL_SEC)
         raise NoDaemonError(f"the daemon did not come up within {START_LIMIT_SEC:g} s")
 
+    def _check_folder(self) -> None:
+        folder = self._paths.socket.parent
+        try:
+            check_folder(self._paths.socket)
+        except SocketRefused as error:
+            raise NoDaemonError(f"{error.message}. {error.hint}") from error
+        except OSError as error:
+            raise NoDaemonError(f"{folder} cannot be used: {error.strerror}") from error
+
     def _try_connect(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -191,10 +202,10 @@ class Relay:
     def _start(self, words: Path) -> subprocess.Popen[bytes]:
         """Starts the daemon apart from us: it outlives this relay and its terminal."""
         try:
-            words.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            complaints = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            complaints = os.open(words, flags, 0o600)
         except OSError as error:
-            raise NoDaemonError(f"{words.parent} cannot be used: {error.strerror}") from error
+            raise NoDaemonError(f"{words} cannot be written: {error.strerror}") from error
         try:
             return subprocess.Popen(
                 self._command,

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from lofi.daemon.durable import FileLock
-from lofi.daemon.server import check_folder
 from lofi.errors import Busy
+from lofi.socket_folder import check_folder
 
 WAIT_LIMIT_SEC = 10.0
 POLL_SEC = 0.005

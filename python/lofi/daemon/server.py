@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lofi.daemon.peer import Peer, Wire
-from lofi.errors import LofiError
-from lofi.paths import SOCKET_PATH_LIMIT_BYTES
+from lofi.socket_folder import check_folder
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +22,6 @@ BACKLOG_CONNECTIONS = 64
 
 Welcome = Callable[[Wire], Peer]
 Goodbye = Callable[[Peer], None]
-
-
-class SocketRefused(LofiError):
-    """The socket's folder cannot be trusted, or its path cannot be bound."""
-
-    code = "SOCKET_REFUSED"
 
 
 class TransportWire:
@@ -144,28 +137,6 @@ class SocketServer:
                 self._path.unlink()
         if self._server is not None:
             self._server.close()
-
-
-def check_folder(socket_path: Path) -> None:
-    """Makes the socket's folder, or checks that it is ours alone.
-
-    Raises:
-        SocketRefused: it is not, or the path is too long for a socket.
-    """
-    if len(os.fsencode(socket_path)) >= SOCKET_PATH_LIMIT_BYTES:
-        raise SocketRefused(
-            f"{socket_path} is too long for a socket",
-            hint="Set LOFI_SOCKET to a path of fewer than 100 bytes.",
-        )
-    folder = socket_path.parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    if not is_ours or stat.S_IMODE(found.st_mode) & 0o077:
-        raise SocketRefused(
-            f"{folder} must be a folder of yours that nobody else can open (mode 0700)",
-            hint=f"Run chmod 700 {folder}, or set LOFI_SOCKET to a path in a private folder.",
-        )
 
 
 class StdioServer:
