@@ -18,7 +18,7 @@ from lofi.daemon.house import House, WorkerCommand
 from lofi.daemon.peer import Peer, Wire
 from lofi.daemon.server import SocketServer, StdioServer, protocol_descriptors
 from lofi.daemon.worker_process import worker_command as own_worker_command
-from lofi.errors import LofiError
+from lofi.errors import InternalError, LofiError
 from lofi.paths import Paths
 from lofi.settings import Settings
 
@@ -99,6 +99,7 @@ class App:
         self._group: asyncio.TaskGroup
         self._peers: dict[Peer, Wire] = {}
         self._has_been_used = False
+        self._lingering: asyncio.TimerHandle | None = None
         self._status = 0
         self._leaving = asyncio.Event()
         self._answering = asyncio.Event()
@@ -123,7 +124,7 @@ class App:
                 loop.add_signal_handler(number, self._signalled, number)
         async with asyncio.TaskGroup() as group:
             self._group = group
-            tasks = [group.create_task(service) for service in self.house.services()]
+            tasks = [group.create_task(self._served(service)) for service in self.house.services()]
             await self._open_doors()
             await self._leaving.wait()
             await self._end()
@@ -147,6 +148,7 @@ class App:
     # Clients.
 
     def _welcome(self, wire: Wire) -> Peer:
+        self._stop_lingering()
         is_private = self._descriptors is not None
         peer = Peer(wire, self.house.handlers, self._spawn, is_initialised=is_private)
         self._peers[peer] = wire
@@ -162,8 +164,15 @@ class App:
         if self._descriptors is not None:
             self.leave(0)
         elif not self._peers and self._has_been_used:
+            self._stop_lingering()
             linger_sec = float(self._settings.value("daemon.linger_sec"))
-            asyncio.get_running_loop().call_later(linger_sec, self._leave_if_alone)
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(linger_sec, self._leave_if_alone)
+
+    def _stop_lingering(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
 
     def _leave_if_alone(self) -> None:
         if not self._peers:
@@ -177,6 +186,17 @@ class App:
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         self._group.create_task(self._guarded(work))
+
+    async def _served(self, service: Coroutine[Any, Any, None]) -> None:
+        """A service that dies ends the daemon, but in order."""
+        try:
+            await service
+        except Exception as error:
+            logger.exception("%s has died", service.__qualname__)
+            lost = InternalError(f"{type(error).__name__} in the daemon, which ends")
+            told = {"code": lost.code, "message": lost.message, "hint": lost.hint, "fatal": True}
+            self.house.events.emit("daemon_error", told)
+            self.leave(1)
 
     async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         """One failed errand must not end the daemon."""
@@ -228,7 +248,7 @@ class App:
         await self._wait_for_lanes()
         for lane in house.lanes.values():
             lane.worker.kill()
-        with contextlib.suppress(TimeoutError, LofiError):
+        with contextlib.suppress(Exception):  # nothing may hold up the rest of the way
             async with asyncio.timeout(SOUND_LIMIT_SEC):
                 await house.player.close()
         with contextlib.suppress(TimeoutError):
