@@ -256,6 +256,12 @@ def test_bad_requests_are_refused_by_name(params: dict[str, Any], code: str) -> 
     assert caught.value.message
 
 
+def test_one_parameter_with_two_values_says_which_name_to_use() -> None:
+    with pytest.raises(InvalidParams, match="caption") as caught:
+        resolve(prompt="rain", caption="snow")
+    assert caught.value.hint == "Give prompt once."
+
+
 def test_a_typo_gets_the_nearest_name() -> None:
     with pytest.raises(InvalidParams) as caught:
         resolve(guidence_scale=3)

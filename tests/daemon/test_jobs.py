@@ -110,6 +110,10 @@ def test_cancelling_is_answered_at_once_and_done_within_two_seconds(daemon: Call
     error = daemon.refused("cancel", track_id=track_id)
     assert error["data"] | {"details": None} == error["data"]
     assert (error["data"]["code"], error["data"]["status"]) == ("NOT_CANCELLABLE", "cancelled")
+    assert "queue_status" in error["data"]["hint"]
+    nothing = daemon.refused("cancel")
+    assert (nothing["data"]["code"], nothing["data"]["status"]) == ("NOT_CANCELLABLE", None)
+    assert "queue_status" in nothing["data"]["hint"]
     assert daemon.refused("cancel", track_id="beef")["data"]["code"] == "INVALID_TRACK_ID"
 
 

@@ -258,10 +258,15 @@ class Orders(Board):
             status = self._ended_status(text)
             raise NotCancellable(
                 "Nothing is being generated" if text is None else f"Track {text} has ended",
+                hint="queue_status lists the jobs that can be cancelled.",
                 status=status,
             )
         if job.state not in (State.QUEUED, State.GENERATING) or job.cancel_reason:
-            raise NotCancellable(f"Track {job.track_id} is ending", status=str(job.state))
+            raise NotCancellable(
+                f"Track {job.track_id} is ending",
+                hint="Wait a moment; nothing more is to be done.",
+                status=str(job.state),
+            )
         was_generating = job.state is State.GENERATING
         result = {
             "cancelled": True,

@@ -84,7 +84,11 @@ class Queries:
         """
         found = self._running.get((id(peer), request_id))
         if found is None:
-            raise NotCancellable(f"No long request {request_id!r} is running", status=None)
+            raise NotCancellable(
+                f"No long request {request_id!r} is running",
+                hint="It has been answered already, or another client sent it.",
+                status=None,
+            )
         runner, operation = found
         return lambda: runner.cancel_operation(operation)
 

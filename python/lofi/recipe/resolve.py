@@ -45,7 +45,11 @@ def canonical_names(params: Mapping[str, Any]) -> dict[str, Any]:
         if own not in known:
             raise parameters.unknown(name)
         if own in named and named[own] != value:
-            raise InvalidParams(f"{name} and {own} are one parameter with two values", param=name)
+            raise InvalidParams(
+                f"{own} has two values: {name} is another name of it",
+                hint=f"Give {own} once.",
+                param=name,
+            )
         named[own] = value
     return {name: value for name, value in named.items() if value is not None}
 
