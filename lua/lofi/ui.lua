@@ -48,7 +48,11 @@ end
 function M.error(err, level)
   local text = 'lofi: ' .. err.message
   if err.hint and err.hint ~= '' then
-    text = text .. '\n' .. err.hint
+    local line = text .. ' – ' .. err.hint
+    -- Two lines make the person press Enter; one that fits does not.
+    local room = vim.o.columns - COMMAND_LINE_MARGIN
+    local fits = not M.has_notifier() and vim.fn.strdisplaywidth(line) <= room
+    text = fits and line or text .. '\n' .. err.hint
   end
   vim.notify(text, level or vim.log.levels.ERROR, { title = 'lofi' })
 end
@@ -162,6 +166,15 @@ function M.statusline(opts)
     parts[#parts + 1] = ('%s ⇣ %d%%'):format(icon('generating'), download.overall_percent)
   end
   return #parts > 0 and table.concat(parts, ' ') or nil
+end
+
+-- What the daemon says of itself, unasked: no sound device, a full disk, settings that differ.
+for _, event in ipairs({ 'playback_error', 'daemon_error' }) do
+  events.on(event, function(data)
+    if not data.fatal then
+      M.error(data, vim.log.levels.WARN)
+    end
+  end)
 end
 
 return M
