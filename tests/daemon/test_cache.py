@@ -241,3 +241,91 @@ def test_a_thousand_tracks_are_read_and_listed_quickly(cache: Cache) -> None:
         (cache.folder / f"{track_id}.json").write_text(json.dumps(members(track_id)))
     added, _ = cache.rescan()
     assert len(added) == 1000 == len({track.track_id for track in cache.tracks()})
+
+
+def test_a_sidecar_deleted_while_the_folder_is_read_takes_no_other_along(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(cache, "aaaa111122223333")
+    add(cache, "bbbb111122223333")
+    real = os.scandir
+
+    def meanwhile(folder: Path) -> list[os.DirEntry[str]]:
+        entries = list(real(folder))
+        (cache.folder / "bbbb111122223333.json").unlink(missing_ok=True)
+        return entries
+
+    monkeypatch.setattr("lofi.daemon.cache.os.scandir", meanwhile)
+    assert cache.rescan() == ([], ["bbbb111122223333"])
+    assert [track.track_id for track in cache.tracks()] == ["aaaa111122223333"]
+
+
+def test_a_folder_that_is_gone_holds_no_tracks(cache: Cache) -> None:
+    add(cache, "aaaa111122223333")
+    cache.folder.rename(cache.folder.with_name("away"))
+    assert cache.rescan() == ([], ["aaaa111122223333"])
+    assert not cache.has_changed()
+
+
+def test_a_scan_that_fails_is_made_again(cache: Cache) -> None:
+    add(cache, "aaaa111122223333")
+    cache.folder.rename(cache.folder.with_name("away"))
+    cache.folder.write_bytes(b"in the way")
+    with pytest.raises(NotADirectoryError):
+        cache.rescan()
+    assert cache.has_changed() and len(cache) == 1
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".latents.safetensors"])
+def test_a_file_beside_a_sidecar_is_no_garbage_whatever_the_index_says(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = cache.folder / f"aaaa111122223333{suffix}"
+    path.write_bytes(SOUND)
+    os.utime(path, (1, 1))
+    (cache.folder / "aaaa111122223333.json").write_text("{half of it")
+    assert cache.collect_garbage() == (0, 0)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bytes": "many"},
+        {"bytes": None},
+        {"bytes": -1},
+        {"duration_sec": [3]},
+        {"duration_sec": float("inf")},
+        {"frames": {}},
+        {"sample_rate": True},
+        {"plays": "x"},
+        {"lufs": "loud"},
+        {"gain": "1"},
+    ],
+)
+def test_a_sidecar_whose_figures_are_none_is_passed_over(
+    cache: Cache, wrong: dict[str, Any]
+) -> None:
+    path = cache.folder / "bbbb111122223333.json"
+    path.with_suffix(".wav").write_bytes(SOUND)
+    path.write_text(json.dumps({**members("bbbb111122223333"), **wrong}))
+    add(cache, "aaaa111122223333")
+    cache.rescan()
+    assert [track.track_id for track in cache.tracks()] == ["aaaa111122223333"]
+    assert cache.size_bytes() == len(SOUND)
+    assert path.with_suffix(".wav").exists()
+
+
+@pytest.mark.parametrize(
+    "file", ["../mine.wav", "sub/mine.wav", "..", ".", "..\\mine.wav", "/tmp/../mine.wav", "a\0b"]
+)
+def test_a_sidecar_never_reaches_a_file_outside_its_folder(cache: Cache, file: str) -> None:
+    mine = cache.folder.parent / "mine.wav"
+    mine.write_bytes(SOUND)
+    (cache.folder / "bbbb111122223333.json").write_text(
+        json.dumps(members("bbbb111122223333", file=file))
+    )
+    cache.rescan()
+    assert len(cache) == 0
+    cache.delete(["bbbb111122223333"])
+    assert mine.exists()

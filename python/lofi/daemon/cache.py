@@ -7,6 +7,7 @@ share the folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -133,10 +134,10 @@ class Cache:
 
     # The disk.
 
-    def open(self) -> None:
-        """Makes the folders and reads every sidecar."""
+    def open(self) -> tuple[list[str], list[str]]:
+        """Makes the folders and reads every sidecar; returns what `rescan` does."""
         durable.make_folder(self.unfinished)
-        self.rescan()
+        return self.rescan()
 
     def has_changed(self) -> bool:
         """Returns whether something happened in the folder since the last scan: one `stat`."""
@@ -147,15 +148,7 @@ class Cache:
 
     def rescan(self) -> tuple[list[str], list[str]]:
         """Takes over what other processes did; returns the ids added (or changed) and removed."""
-        try:
-            self._seen_ns = self.folder.stat().st_mtime_ns
-            entries = {
-                entry.name[:-5]: entry.stat().st_mtime_ns
-                for entry in os.scandir(self.folder)
-                if entry.name.endswith(".json") and "." not in entry.name[:-5]
-            }
-        except FileNotFoundError:
-            entries = {}
+        seen_ns, entries = self._sidecars()
         removed = [track_id for track_id in self._tracks if track_id not in entries]
         added = []
         for track_id, mtime_ns in entries.items():
@@ -169,6 +162,7 @@ class Cache:
                     added.append(track_id)
         for track_id in removed:
             del self._tracks[track_id]
+        self._seen_ns = seen_ns  # last: a scan that fails is not one that was made
         return added, removed
 
     def add(self, members: Mapping[str, Any], unfinished: Path) -> Track:
@@ -253,6 +247,8 @@ class Cache:
         with durable.locked(self._locks / "cache.lock", LOCK_LIMIT_SEC):
             self.rescan()
             for path in self._garbage():
+                if self._has_sidecar(path):
+                    continue  # whatever the index says: what lies on the disk decides
                 try:
                     size = path.stat().st_size
                     path.unlink()
@@ -300,6 +296,25 @@ class Cache:
             track.path.replace(self.unfinished / f"{track.path.name}.corrupt")
 
     # Below: no callers outside.
+
+    def _sidecars(self) -> tuple[int, dict[str, int]]:
+        """Returns the folder's mtime and each sidecar's by its id; no folder holds none."""
+        try:
+            seen_ns = self.folder.stat().st_mtime_ns
+            found = list(os.scandir(self.folder))
+        except FileNotFoundError:
+            return 0, {}
+        entries = {}
+        for entry in found:
+            if entry.name.endswith(".json") and "." not in entry.name[:-5]:
+                with contextlib.suppress(FileNotFoundError):  # another daemon deletes, too
+                    entries[entry.name[:-5]] = entry.stat().st_mtime_ns
+        return seen_ns, entries
+
+    def _has_sidecar(self, path: Path) -> bool:
+        """Returns whether a file of the folder belongs to a sidecar that lies beside it now."""
+        track_id = path.name.partition(".")[0]
+        return path.parent == self.folder and (self.folder / f"{track_id}.json").exists()
 
     def _read(self, path: Path) -> Track | None:
         """Returns the track of a sidecar; a sidecar without audio is dropped on sight."""

@@ -7,6 +7,7 @@ are when a sidecar is rewritten; a sidecar of a newer schema is listed and never
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,8 @@ class Track:
 
 
 COMPANION_SUFFIXES = (".latents.safetensors", ".lrc", ".peaks.json")
+_COUNTS = ("bytes", "duration_sec", "frames", "sample_rate", "channels", "plays")
+_MEASURES = ("lufs", "true_peak_db", "gain", "generation_time_sec")
 
 
 def read(path: Path) -> Track:
@@ -159,4 +162,24 @@ def read(path: Path) -> Track:
         raise ValueError(f"{path} says it is {members['track_id']}")
     if not isinstance(members.get("schema", SCHEMA), int):
         raise ValueError(f"{path} has no schema number")
+    _check_file(path, members["file"])
+    for name in _COUNTS:
+        value = members.get(name, 0)
+        if not _is_number(value) or not math.isfinite(value) or value < 0:
+            raise ValueError(f"{path} has no usable {name}")
+    for name in _MEASURES:
+        if members.get(name) is not None and not _is_number(members[name]):
+            raise ValueError(f"{path} has no usable {name}")
     return Track(path.parent, members, stat.st_mtime_ns)
+
+
+def _check_file(path: Path, name: str) -> None:
+    """A file beside the sidecar has a bare name: nothing outside the folder is ours to delete."""
+    is_foreign = Path(name).is_absolute() and ".." not in Path(name).parts
+    is_bare = not any(sign in name for sign in "/\\\0") and name not in (".", "..")
+    if not (is_foreign or is_bare) or "\0" in name:
+        raise ValueError(f"{path} names a file outside its folder")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
