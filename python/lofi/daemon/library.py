@@ -49,30 +49,17 @@ class Library:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._opened = asyncio.Event()
         self._has_warned = False
+        self.is_failing = False
+        """The disk refuses, and everyone was told."""
+        self._is_closed = False
 
     async def run(self) -> None:
         """Reads the folder, then notices what other daemons do in it. Until cancelled."""
-        try:
-            await self.on_disk(self.cache.open)
-            await self.on_disk(self.cache.remove_leftovers)
-        except Exception as error:
-            logger.error("the cache cannot be opened: %s", error)
-            self._events.emit(
-                "daemon_error",
-                {
-                    "code": getattr(error, "code", "CACHE_WRITE_ERROR"),
-                    "message": str(error),
-                    "hint": getattr(error, "hint", ""),
-                    "fatal": False,
-                },
-            )
-        finally:
-            self._opened.set()
+        await self._attempt(self._open)
+        self._opened.set()
         while True:
             await asyncio.sleep(WATCH_SEC)
-            if self.cache.has_changed():
-                added, removed = await self.on_disk(self.cache.rescan)
-                self._tell("external", added, removed)
+            await self._attempt(self._look)
 
     @property
     def is_open(self) -> bool:
@@ -93,6 +80,7 @@ class Library:
 
     def close(self) -> None:
         """Waits for what was begun; nothing can be asked any more."""
+        self._is_closed = True
         self._thread.shutdown(wait=True)
 
     # What the player asks.
@@ -176,6 +164,44 @@ class Library:
                 },
             )
         return removal
+
+    # Watching.
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Takes a step of the watch. A disk that fails is told of once, until it works again."""
+        try:
+            await step()
+        except Exception as error:
+            if self.is_failing or self._is_closed:
+                return
+            self.is_failing = True
+            logger.error("the cache cannot be read: %s", error)
+            self._events.emit(
+                "daemon_error",
+                {
+                    "code": getattr(error, "code", "CACHE_WRITE_ERROR"),
+                    "message": str(error),
+                    "hint": getattr(error, "hint", ""),
+                    "fatal": False,
+                },
+            )
+        else:
+            if self.is_failing:
+                logger.info("the cache can be read again")
+            self.is_failing = False
+
+    async def _open(self) -> None:
+        await self.on_disk(self.cache.open)
+        await self.on_disk(self.cache.remove_leftovers)
+
+    async def _look(self) -> None:
+        if self.is_failing:
+            added, removed = await self.on_disk(self.cache.open)
+        elif self.cache.has_changed():
+            added, removed = await self.on_disk(self.cache.rescan)
+        else:
+            return
+        self._tell("external", added, removed)
 
     def _tell(self, reason: str, added: Iterable[str], removed: Iterable[str]) -> None:
         added, removed = list(added), list(removed)
