@@ -192,7 +192,7 @@ class App:
         try:
             await service
         except Exception as error:
-            logger.exception("%s has died", service.__qualname__)
+            logger.exception("%s has died", getattr(service, "__qualname__", "a service"))
             lost = InternalError(f"{type(error).__name__} in the daemon, which ends")
             told = {"code": lost.code, "message": lost.message, "hint": lost.hint, "fatal": True}
             self.house.events.emit("daemon_error", told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -262,9 +262,10 @@ class Rendering:
             members["has_latents"] = True
         track = await studio.library.add(members, take.file, "generated")
         work = self._crew.work(job)
-        self._crew.rendered(
-            job.request.backend.type, {name: members.get(name) for name in ("device", "dtype")}
-        )
+        with _logged(job, "noting the model"):
+            self._crew.rendered(
+                job.request.backend.type, {name: members.get(name) for name in ("device", "dtype")}
+            )
         job.state = State.COMPLETE
         wire = track.to_wire()
         studio.events.emit(
@@ -278,8 +279,10 @@ class Rendering:
                 generation_time_sec=round(seconds, 3),
             ),
         )
-        self._hand_over(track, take.spool)
-        with contextlib.suppress(LofiError):  # the track is there; whatever else goes wrong
+        # The job has had its ending: whatever goes wrong now must not give it a second one.
+        with _logged(job, "handing it to the player"):
+            self._hand_over(track, take.spool)
+        with _logged(job, "noting it"):
             await self._note(wire, work, phases)
 
     async def _note(self, wire: Mapping[str, Any], work: Work, phases: Mapping[str, float]) -> None:
@@ -311,7 +314,6 @@ class Rendering:
         """Another daemon made it while this job waited."""
         job, studio = self._job, self._studio
         job.state = State.COMPLETE
-        studio.library.touch(track.track_id)
         studio.events.emit(
             "generation_complete",
             complete_wire(
@@ -323,8 +325,10 @@ class Rendering:
                 generation_time_sec=0,
             ),
         )
-        if job.auto_play:
-            studio.turns.tell(lambda: studio.player.append(track.playable()))
+        with _logged(job, "handing it to the player"):
+            if job.auto_play:
+                studio.turns.tell(lambda: studio.player.append(track.playable()))
+            studio.library.touch(track.track_id)
 
     async def _end(self, error: LofiError) -> None:
         """Tells how a job ended that made no track."""
@@ -384,6 +388,17 @@ class Rendering:
             },
         )
         return True
+
+
+@contextlib.contextmanager
+def _logged(job: Job, doing: str) -> Iterator[None]:
+    """What goes wrong inside is written to the log and goes no further."""
+    try:
+        yield
+    except LofiError as error:
+        logger.warning("track %s is there, but %s failed: %s", job.track_id, doing, error)
+    except Exception:
+        logger.exception("track %s is there, but %s failed", job.track_id, doing)
 
 
 def failure(frame: Failed) -> LofiError:
