@@ -181,7 +181,8 @@ class Library:
                 {
                     "code": getattr(error, "code", "CACHE_WRITE_ERROR"),
                     "message": str(error),
-                    "hint": getattr(error, "hint", ""),
+                    "hint": getattr(error, "hint", "")
+                    or "See to the folder of tracks; it is tried again every second.",
                     "fatal": False,
                 },
             )
