@@ -423,10 +423,7 @@ function M.request(method, params, callback)
     later(callback, errors.new('DAEMON_NOT_FOUND', message, 'Run :Lofi daemon start.'))
     return ticket
   end
-  table.insert(
-    waiting,
-    { method = method, params = params, callback = callback, ticket = ticket }
-  )
+  table.insert(waiting, { method = method, params = params, callback = callback, ticket = ticket })
   if not is_on_its_way then
     spawn()
   end

@@ -105,8 +105,7 @@ M.format = {
     local params = arguments.request(call.rest)
     local buffer = vim.api.nvim_get_current_buf()
     if call.range then
-      local lines =
-        vim.api.nvim_buf_get_lines(buffer, call.range.first - 1, call.range.last, false)
+      local lines = vim.api.nvim_buf_get_lines(buffer, call.range.first - 1, call.range.last, false)
       params.lyrics = table.concat(lines, '\n')
     elseif is_sheet(buffer) then
       local request = request_in(buffer)
