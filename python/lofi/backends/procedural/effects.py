@@ -170,14 +170,18 @@ TAPS = 4095
 HALF_TAPS = TAPS // 2
 TONE_SIZE = 20480
 """FFT of the tone filter: a quantum and the 4096 samples before it."""
+NO_LIFTS = (0.0, 0.0, 0.0, 0.0)
 BELLS = ((48.0, -1.5, 0.5), (110.0, 1.0, 0.7), (320.0, -1.8, 0.9), (2400.0, 2.2, 0.8))
 
 
 @lru_cache(maxsize=4)
-def tone_response(lowpass_hz: float, tilt_db: float = 0.0) -> Spectrum:
+def tone_response(
+    lowpass_hz: float, tilt_db: float = 0.0, lifts_db: Sequence[float] = NO_LIFTS
+) -> Spectrum:
     """Returns the tone filter's spectrum at `TONE_SIZE`: linear phase, `HALF_TAPS` of delay.
 
-    `tilt_db` is added per octave above 600 Hz, for an octave and a half, and taken away below.
+    `tilt_db` is added per octave above 600 Hz, for an octave and a half, and taken away below;
+    `lifts_db` are added to the bells.
     """
     grid = 16384
     hz = np.maximum(frequencies(grid), 0.5)
@@ -186,8 +190,8 @@ def tone_response(lowpass_hz: float, tilt_db: float = 0.0) -> Spectrum:
     magnitude = magnitude / np.sqrt(1 + (hz / 13500.0) ** 16)
     db = 3.0 / (1 + (3800.0 / hz) ** 2)
     db = db + tilt_db * np.clip(np.log2(hz / 600.0), -1.0, 1.5)
-    for centre, gain, width in BELLS:
-        db = db + gain * np.exp(-((np.log2(hz / centre) / width) ** 2))
+    for (centre, gain, width), lift in zip(BELLS, lifts_db, strict=True):
+        db = db + (gain + lift) * np.exp(-((np.log2(hz / centre) / width) ** 2))
     magnitude = magnitude * 10 ** (db / 20)
     magnitude[0] = 0.0
     impulse = np.roll(np.fft.irfft(magnitude, grid), HALF_TAPS)[:TAPS]
@@ -202,9 +206,11 @@ class Tone:
 
     DOOR_HZ = 950.0
 
-    def __init__(self, lowpass_hz: float, tilt_db: float = 0.0) -> None:
-        self._open = tone_response(lowpass_hz, tilt_db)
-        self._shut = tone_response(min(lowpass_hz, self.DOOR_HZ), tilt_db)
+    def __init__(
+        self, lowpass_hz: float, tilt_db: float = 0.0, lifts_db: Sequence[float] = NO_LIFTS
+    ) -> None:
+        self._open = tone_response(lowpass_hz, tilt_db, lifts_db)
+        self._shut = tone_response(min(lowpass_hz, self.DOOR_HZ), tilt_db, lifts_db)
         self._past = np.zeros((2, TONE_SIZE - QUANTUM))
 
     def process(self, x: Samples, door: Samples | None = None) -> tuple[Samples, Spectrum]:

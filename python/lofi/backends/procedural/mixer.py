@@ -35,7 +35,9 @@ from lofi.backends.procedural.tones import Samples, smoothstep
 
 PREROLL_SEC = 3.2
 TILT_DB = 0.45
-"""How far, per octave, one track may be brighter or darker than another."""
+LIFTS_DB = (0.8, 1.5, 1.8, 1.5)
+"""How far one track may be brighter than another per octave, and its bells stronger: each is
+recorded at a desk of its own."""
 LONGEST_RING_SEC = 9.0
 DELAY = Tape.BASE + HALF_TAPS
 """Samples by which the mixer's output lags behind the score."""
@@ -130,9 +132,11 @@ class Mixer:
         self._echo = Echo(round(0.75 * settings.beat_sec * SAMPLE_RATE))
         self._reverb = Reverb(settings.reverb, style.reverb_tail_sec)
         self._tape = Tape(settings.wobble, period)
-        darkest = 0.0 if style.name == "ambient" else -TILT_DB  # it is dark already
-        tilt_db = Draws(settings.seed, "tilt").between(darkest, TILT_DB)
-        self._tone = Tone(settings.lowpass_hz, tilt_db)
+        darkest = 0.1 if style.name == "ambient" else -TILT_DB  # it is dark already
+        desk = Draws(settings.seed, "tilt")
+        tilt_db = desk.between(darkest, TILT_DB)
+        lifts_db = tuple(desk.between(-lift, lift) for lift in LIFTS_DB)
+        self._tone = Tone(settings.lowpass_hz, tilt_db, lifts_db)
         first = score.form.sections[0]
         self._door = first.bars * settings.bar_sec * SAMPLE_RATE if first.door else 0.0
         self._weight = k_weight(TONE_SIZE)
