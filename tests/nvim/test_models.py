@@ -14,6 +14,7 @@ import pytest
 
 from tests import hub
 from tests.checkpoints import ace_step_15, ace_step_15_lm, ace_step_v1, musicgen
+from tests.clock import until
 from tests.nvim.conftest import Open, Talk
 from tests.nvim.editor import REPO, Editor, Home
 
@@ -55,6 +56,13 @@ def opened(open_editor: Open) -> Editor:
     return editor
 
 
+def _has_bytes_of_weights(editor: Editor) -> bool:
+    return any(
+        data["file_name"].endswith(".safetensors") and data["file_bytes_downloaded"] > 0
+        for data in editor.events("download_progress")
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
@@ -79,6 +87,7 @@ def test_from_setup_to_a_track(
     assert progress["bytes_total"] > 0
     editor.until("(require('lofi').statusline() or ''):find('◌ ⇣ %d+%%')", SECONDS)
     assert editor.complete("Lofi cancel ") == [name]
+    until(lambda: _has_bytes_of_weights(editor), SECONDS, "bytes to go on after")
     editor.close()  # in the middle of a file
 
     server.stall_at = None
