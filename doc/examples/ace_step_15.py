@@ -1,6 +1,6 @@
 """ACE-Step 1.5 without an editor: a folder of published files and a sentence become a sound file.
 
-python examples/ace_step_15.py MODELS "rain on a window, felt piano" --seconds 30 --out rain.wav
+python doc/examples/ace_step_15.py MODELS "rain on a window, felt piano" --seconds 30 --out rain.wav
 """
 
 from __future__ import annotations
