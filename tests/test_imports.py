@@ -13,6 +13,9 @@ BASE = {"errors", "tracks", "catalog", "parameters", "music", "settings", "paths
         "checkpoints", "hub", "hints", "wire", "exchange", "request", "subtitles",
         "presets", "socket_folder"}  # fmt: skip
 NEURAL = {"torch", "transformers", "safetensors", "tokenizers"}
+WORKER_ROOMS_FOR_BACKENDS = frozenset(
+    "backend device weights memory residents retreats reading".split()
+)
 ALLOWED = {
     "base": BASE,
     "daemon": BASE | {"daemon"},
@@ -70,5 +73,5 @@ def test_arrows_go_down(path: Path) -> None:
                 continue
             assert parts[1] in ALLOWED[room], f"{room} may not import {name}"
             if room == "backends" and parts[1] == "worker":
-                assert parts[2] in ("backend", "device", "weights", "memory", "reading"), name
+                assert parts[2] in WORKER_ROOMS_FOR_BACKENDS, name
         assert parts[0] not in FOREIGN_BANNED.get(room, ()), f"{room} may not import {name}"

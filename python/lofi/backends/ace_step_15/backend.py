@@ -22,7 +22,8 @@ from lofi.backends.ace_step_15.sources import read_audio
 from lofi.backends.ace_step_15.timing import Timing, lyric_timing
 from lofi.errors import InvalidSource, LmUnavailable, MethodNotFound, ModelNotFound
 from lofi.worker.backend import Answer, Check, Event, Facts, Job, Model
-from lofi.worker.memory import Residency, free_bytes
+from lofi.worker.memory import free_bytes
+from lofi.worker.residents import Residency
 
 LM_ROOM_BYTES = {"0.6b": 2 << 30, "1.7b": 5 << 30, "4b": 10 << 30}
 """What a planner needs on a device, weights, cache and all."""

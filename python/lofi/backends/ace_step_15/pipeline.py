@@ -23,7 +23,8 @@ from lofi.backends.ace_step_15.weights import open_bundle
 from lofi.errors import InvalidLora
 from lofi.worker.backend import Check, Event, Model, Notice, Phase, Step, Stretch
 from lofi.worker.device import choose, name_of, policy, self_test, set_threads
-from lofi.worker.memory import Residency, free_bytes, guard_paging, plan, wait_for_memory
+from lofi.worker.memory import free_bytes, guard_paging, plan, wait_for_memory
+from lofi.worker.residents import Residency
 
 TILE_FRAMES = {"cpu": 64, "mps": 32, "cuda": 512}
 ENCODE_TILE_FRAMES = 128

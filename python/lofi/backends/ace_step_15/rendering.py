@@ -21,7 +21,7 @@ from lofi.backends.ace_step_15.stages import StageName, Stages
 from lofi.backends.ace_step_15.text import LYRIC_LIMIT, TEXT_LIMIT, TextEncoder
 from lofi.worker.backend import Check, Event, Notice, Phase, Sound, Step, Stretch
 from lofi.worker.device import name_of
-from lofi.worker.memory import Footing, Limits, withstand
+from lofi.worker.retreats import Footing, Limits, withstand
 
 T = TypeVar("T")
 SMALLEST_TILE_FRAMES = 32

@@ -24,7 +24,9 @@ from lofi.backends.ace_step_15.weights import (
 from lofi.errors import ModelInferenceFailed
 from lofi.worker.backend import Check, Notice
 from lofi.worker.device import Policy
-from lofi.worker.memory import Footing, Need, Residency, Residents, module_bytes
+from lofi.worker.memory import Need
+from lofi.worker.residents import Residency, Residents, module_bytes
+from lofi.worker.retreats import Footing
 
 FULL_CHANNELS = 128
 """Channels of the published autoencoder's last block."""

@@ -19,7 +19,7 @@ from lofi.backends.ace_step_v1.vocoder import Vocoder
 from lofi.errors import ModelNotFound
 from lofi.worker import device as devices
 from lofi.worker.backend import Check, Event, Job, Model, Phase, Step
-from lofi.worker.memory import Residency, Residents
+from lofi.worker.residents import Residency, Residents
 
 TEXT, TRANSFORMER, CODEC = "text_encoder", "transformer", "codec"
 

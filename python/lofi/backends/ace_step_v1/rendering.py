@@ -26,7 +26,8 @@ from lofi.backends.ace_step_v1.text import TextEncoder, text_ids
 from lofi.backends.ace_step_v1.transformer import Transformer
 from lofi.worker.backend import Check, Event, Job, Notice, Phase, Sound, Step
 from lofi.worker.device import name_of
-from lofi.worker.memory import Footing, Need
+from lofi.worker.memory import Need
+from lofi.worker.retreats import Footing
 
 PROVISIONAL_GAIN = 0.89
 """The vocoder's output stays within -1..1; this is -1 dB of that."""

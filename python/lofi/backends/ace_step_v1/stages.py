@@ -12,7 +12,9 @@ from lofi.backends.ace_step_v1.loading import Loaded
 from lofi.errors import ModelInferenceFailed
 from lofi.worker import memory
 from lofi.worker.backend import Check, Event, Job, Notice
-from lofi.worker.memory import Footing, Limits, Need, Residency
+from lofi.worker.memory import Need
+from lofi.worker.residents import Residency
+from lofi.worker.retreats import Footing, Limits, withstand
 
 SMALLER = "Generate fewer seconds, or set model.offload to sequential."
 
@@ -111,7 +113,7 @@ class Stages:
             self._loaded.residents.settle(footing.residency)
             yield from attempt(footing)
 
-        self._footing = yield from memory.withstand(
+        self._footing = yield from withstand(
             name,
             settled,
             self._footing,

@@ -24,7 +24,7 @@ from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
 from lofi.backends.ace_step_15.planner.weights import load_network
 from lofi.errors import LmUnavailable
 from lofi.worker.backend import Event, Facts, Notice, Phase
-from lofi.worker.memory import module_bytes
+from lofi.worker.residents import module_bytes
 
 Check = Callable[[], None]
 T = TypeVar("T")
