@@ -19,6 +19,7 @@ M.LOCAL = {
   DEPENDENCY_MISSING = -32036,
   NOTHING_TO_PLAY = -32027,
   INVALID_TRACK_ID = -32012,
+  BUSY = -32033,
 }
 
 ---Returns an error made on this side.

@@ -52,7 +52,8 @@ def install(editor: Editor) -> dict[str, str]:
 
 PIP_FAILS = {
     "no_network": "ERROR: NewConnectionError: Temporary failure in name resolution",
-    "no_space": "ERROR: [Errno 28] No space left on device",
+    "disk_full": "ERROR: [Errno 28] No space left on device",
+    "not_writable": "ERROR: [Errno 30] Read-only file system",
     "not_installed": "ERROR: a wheel is corrupt",
 }
 
@@ -114,7 +115,7 @@ def test_packages_that_do_not_come(
     editor.lua("vim.env.PATH = ...", str(path))
     err = install(editor)
     assert err["reason"] == reason, err
-    assert err["code"] == ("INSUFFICIENT_DISK" if reason == "no_space" else "DEPENDENCY_MISSING")
+    assert err["code"] == ("INSUFFICIENT_DISK" if reason == "disk_full" else "DEPENDENCY_MISSING")
     assert err["hint"]
 
 
@@ -137,6 +138,51 @@ def test_uv_goes_first(open_editor: Open, home: Home, tmp_path: Path) -> None:
     assert installed.startswith(f"pip install --python {venv}/bin/python -c {REPO}/constraints.txt")
     assert [re.split("[><=]", word)[0] for word in installed.split()[6:]] == list(PACKAGES)
     assert editor.lua("return _G.said[1]") == "making an environment with uv"
+
+
+def test_a_folder_that_cannot_be_written(open_editor: Open, home: Home) -> None:
+    (home.root / "file").touch()
+    home.environment["XDG_DATA_HOME"] = str(home.root / "file")
+    err = install(open_editor())
+    assert (err["code"], err["reason"]) == ("DEPENDENCY_MISSING", "not_writable")
+    assert str(home.root / "file") in err["message"] and "XDG_DATA_HOME" in err["hint"]
+
+
+def test_what_an_interruption_left_is_made_anew(
+    open_editor: Open, home: Home, tmp_path: Path
+) -> None:
+    """An environment whose Python runs and whose pip never came."""
+    path = tmp_path / "bin"
+    links(path, "sh", "env", "mkdir", "cp", "chmod")
+    whole = program(tmp_path, "whole", "echo 3.12\n")
+    program(
+        path,
+        "python3",
+        f'case "$*" in *venv*) mkdir -p "$3/bin"; cp {whole} "$3/bin/python";; *) echo 3.12;; esac',
+    )
+    editor = open_editor()
+    venv = Path(editor.lua("return require('lofi.launch').venv()"))
+    left = 'case "$*" in *pip*) exit 1;; *) echo 3.12;; esac\n'
+    program(venv / "bin", "python", left)
+    editor.lua("vim.env.PATH = ...", str(path))
+    assert install(editor) == {}
+    assert (venv / "bin" / "python").read_text() == whole.read_text()
+
+
+def test_one_installation_at_a_time(open_editor: Open, tmp_path: Path) -> None:
+    links(tmp_path, "sh")
+    program(tmp_path, "python3", "echo 3.9\n")
+    editor = open_editor()
+    editor.lua("vim.env.PATH = ...", str(tmp_path))
+    editor.lua(
+        """
+        local install = require('lofi.environment').install
+        install({}, function(err) _G.first = err.data.reason end)
+        install({}, function(err) _G.second = err.code end)
+        """
+    )
+    assert editor.until("_G.second", 10) == "BUSY"
+    assert editor.until("_G.first", 10) == "too_old"
 
 
 def wheels(folder: Path) -> None:
