@@ -1,7 +1,7 @@
 """Where each model component is published: repository, revision, files, sizes, digests, licence.
 
-Data alone. Sizes and digests are those published or seen for the pinned revision; a component
-without one gets the revision that is current when a person says yes, and it is recorded then.
+Data alone. Every revision is pinned; sizes and digests are those published or seen for it. Where
+none is given here, the hub's own list for that revision has them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Published:
     folder: str = ""
     """Its folder inside the repository; empty for the root."""
     revision: str | None = None
+    is_pinned: bool = True
+    """False where somebody asked for another revision than the one named here."""
     patterns: tuple[str, ...] = ()
     """Weight files whose exact names only the hub knows (shards)."""
     url: str | None = None
@@ -55,7 +57,7 @@ _DIT_BYTES = 4_787_825_604
 _XL_SHARD_BYTES = (4_986_971_456, 4_986_942_776, 4_986_942_808, 4_988_483_464)
 
 
-def _dit(variant: str, *, revision: str | None = None, sha256: str | None = None) -> Published:
+def _dit(variant: str, revision: str, sha256: str | None = None) -> Published:
     name = f"acestep-v15-{variant}"
     if variant.startswith("xl"):
         shards = tuple(
@@ -238,23 +240,26 @@ _ACE_STEP_V1 = (
                 "c2a66ea48c478c0bb9acb5497144b926acdeaa37128faaa799508d40f2b9cc558",
             ),
         ),
-        url="https://raw.githubusercontent.com/ace-step/ACE-Step/main/"
+        url="https://raw.githubusercontent.com/ace-step/ACE-Step/"
+        "54da683d36177c904a1210358888d2278cb81e78/"
         "acestep/models/lyrics_utils/vocab.json",
     ),
 )
 
-_MUSICGEN_BYTES = {
-    "small": 2_364_000_000,
-    "medium": 8_040_000_000,
-    "large": 13_100_000_000,
-    "stereo-small": 2_380_000_000,
-    "stereo-medium": 8_080_000_000,
-    "stereo-large": 13_200_000_000,
-    "melody": 6_300_000_000,
+_MUSICGEN = {
+    "small": ("4c8334b02c6ec4e8664a91979669a501ec497792", 2_364_000_000),
+    "medium": ("d3bd7b00761b78ad7a8a05145ee31e7832e9916c", 8_040_000_000),
+    "large": ("15ccdc92099879e47b6da12c350cdb71d4eab3ca", 13_100_000_000),
+    "stereo-small": ("3a110c0092820d470372c880c5ea06ce21a78ddd", 2_380_000_000),
+    "stereo-medium": ("2747e613fbaadc43b14257224326ef58c5c11b81", 8_080_000_000),
+    "stereo-large": ("bda8ec330c9c17e09728589eaf678f58f7d2d932", 13_200_000_000),
+    "melody": ("68d653a95788ec0d2b0abccab22c0b3a200c2d90", 6_300_000_000),
 }
+"""Revision, and about how many bytes its weights have."""
 
 
 def _musicgen(variant: str) -> Published:
+    revision, weights_bytes = _MUSICGEN[variant]
     return Published(
         variant,
         f"facebook/musicgen-{variant}",
@@ -263,8 +268,9 @@ def _musicgen(variant: str) -> Published:
             File("config.json", 7_800, is_exact=False),
             File("generation_config.json", 225, is_exact=False),
             File("tokenizer.json", 2_420_000, is_exact=False),
-            File("model*.safetensors", _MUSICGEN_BYTES[variant], is_exact=False),
+            File("model*.safetensors", weights_bytes, is_exact=False),
         ),
+        revision=revision,
         patterns=("model*.safetensors", "model.safetensors.index.json"),
     )
 
@@ -274,18 +280,22 @@ PUBLISHED: Mapping[str, Mapping[str, Published]] = {
         item.name: item
         for item in (
             _TURBO,
-            _dit("turbo-shift1"),
-            _dit("turbo-shift3"),
-            _dit("turbo-continuous"),
+            _dit("turbo-shift1", "5b86586cc1faecd5214281b05440c8903b6da20f"),
+            _dit("turbo-shift3", "625a282f7c8d882c930a5e500be4c82800f84fb4"),
+            _dit("turbo-continuous", "f8e893768347fd42f5988e07d1d80675fc3e5718"),
             _dit(
                 "sft",
-                revision="c410d249e71ea9385a7b586865e65b1473e1098d",
-                sha256="d4dd3a93870f06720027965b90771f529ab02094b3d29e2518f1d5e097e1af7e",
+                "c410d249e71ea9385a7b586865e65b1473e1098d",
+                "d4dd3a93870f06720027965b90771f529ab02094b3d29e2518f1d5e097e1af7e",
             ),
-            _dit("base"),
-            _dit("xl-turbo"),
-            _dit("xl-sft"),
-            _dit("xl-base"),
+            _dit(
+                "base",
+                "e432212fec32b8965a14ffa57ae653438d6abd14",
+                "4177f600501a6d4bd81cadaa0abac557ffd15c54e5c8cb52053cdb24a0844d6b",
+            ),
+            _dit("xl-turbo", "d4a0b288b83ebb7e25a8c0b32c573c22e134e8ee"),
+            _dit("xl-sft", "d06de46b4622f781cf07f4a013a67d591ca52819"),
+            _dit("xl-base", "220c1166efbdd9583eafcb12eb160594bbfcb241"),
             _VAE,
             _TEXT_ENCODER,
             *(_planner(size) for size in ("0.6b", "1.7b", "4b")),
