@@ -168,11 +168,66 @@ def test_the_planner_is_seeded_like_the_track() -> None:
     assert caught.value.code == "LM_UNAVAILABLE"
 
 
+PLANNED = World(lm_sizes=("0.6b",), lm_by_memory="0.6b")
+
+
 def test_codes_skip_the_planner() -> None:
-    world = World(lm_sizes=("0.6b",), lm_by_memory="0.6b")
-    made = recipe_of(world, backend="ace_step_15", audio_codes="<|audio_code_3|><|audio_code_5|>")
-    assert made["audio_codes"] == [3, 5]
+    codes = "".join(f"<|audio_code_{code}|>" for code in (3, 5, 3, 5, 7))
+    made = recipe_of(PLANNED, backend="ace_step_15", audio_codes=codes)
+    assert made["audio_codes"] == [3, 5, 3, 5, 7]
     assert "thinking" not in made
+
+
+def test_the_planner_chooses_a_length_nobody_gave() -> None:
+    asked: dict[str, Any] = {"backend": "ace_step_15", "seed": 5}
+    open_ended = recipe_of(PLANNED, **asked)
+    assert "duration_sec" not in open_ended
+    assert open_ended["lm_seed"] == 5
+    assert recipe_of(PLANNED, **asked) == open_ended
+    assert recipe_of(PLANNED, **asked, duration_sec=None) == open_ended
+    assert recipe_of(PLANNED, **asked, duration_sec=90)["duration_sec"] == 90
+    assert recipe_of(PLANNED, **asked, metas="duration: 90")["duration_sec"] == 90
+    # codes alone end where the model ends them; metadata alone holds a length too
+    assert "duration_sec" not in recipe_of(PLANNED, **asked, use_cot_metas=False)
+    assert "duration_sec" not in recipe_of(PLANNED, **asked, thinking=False, use_cot_metas=True)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"thinking": False},
+        {"lm_model": "none"},
+        {"thinking": False, "use_cot_language": True},
+        {"backend": "ace_step"},
+    ],
+    ids=str,
+)
+def test_without_a_plan_the_length_is_the_backends(params: dict[str, Any]) -> None:
+    assert recipe_of(PLANNED, **{"backend": "ace_step_15", **params})["duration_sec"] == 60
+
+
+def test_codes_say_how_long_a_track_is() -> None:
+    asked: dict[str, Any] = {"backend": "ace_step_15", "audio_codes": list(range(61))}
+    for params in ({}, {"duration_sec": 12.2}):
+        request = resolve(PLANNED, **asked, **params)
+        assert request.takes[0].recipe["duration_sec"] == 12.2
+        assert not request.warnings
+    other = resolve(PLANNED, **asked, duration_sec=30)
+    assert other.takes[0].recipe["duration_sec"] == 12.2
+    assert warnings_of(other) == ["PARAM_ADJUSTED"]
+    # the last code may reach past the end of a length that was asked for
+    assert recipe_of(PLANNED, **asked, duration_sec=12.1)["duration_sec"] == 12.1
+
+
+def test_lyrics_alone_are_enough_for_a_planner() -> None:
+    made = recipe_of(PLANNED, backend="ace_step_15", prompt=None, lyrics="la la")
+    assert (made["prompt"], made["thinking"]) == ("", True)
+    alone: list[dict[str, Any]] = [{"lyrics": "la", "thinking": False}, {"lyrics": ""},
+                                   {"instrumental": True, "thinking": True}]  # fmt: skip
+    for params in alone:
+        with pytest.raises(LofiError) as caught:
+            resolve(PLANNED, backend="ace_step_15", prompt=None, **params)
+        assert caught.value.code == "INVALID_PROMPT"
 
 
 def test_a_task_takes_the_length_of_its_source() -> None:
@@ -200,6 +255,27 @@ def test_a_retake_is_its_sources_recipe_with_other_noise() -> None:
     assert (made["prompt"], made["seed"], made["shift"], made["duration_sec"]) == ("sea", 3, 2, 30)
     assert (made["task"], made["retake_seed"], made["retake_variance"]) == ("retake", 9, 0.2)
     assert "source" not in made
+
+
+def test_a_retake_of_a_planned_track_keeps_its_plan() -> None:
+    origin = recipe_of(PLANNED, backend="ace_step_15", seed=3, thinking=True)
+    plan = {"caption": "soft rain", "lyrics": "drip", "codes": [1, 2] * 30, "duration_sec": 12.0}
+    members = {"plan": plan, "bpm": 80, "keyscale": None, "duration_sec": 12.0}
+    rendered = recipe.with_plan(origin, members)
+    again = resolve(
+        PLANNED,
+        backend="ace_step_15",
+        task="retake",
+        prompt=None,
+        retake_seed=9,
+        source="x",
+        audio={"source": Audio("/a.wav", {"track": "d"}, 12.0, rendered)},
+    )
+    made = again.takes[0].recipe
+    assert (made["prompt"], made["lyrics"], made["bpm"]) == ("soft rain", "drip", 80)
+    assert (made["duration_sec"], made["audio_codes"]) == (12, [1, 2] * 30)
+    assert not {"lm_model", "lm_seed", "thinking", "keyscale"} & set(made)
+    assert recipe.with_plan(origin, {}) == origin
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -232,6 +308,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"vocal_language": "tlh", "lyrics": "la"}, "INVALID_PARAMS"),
     ({"timesteps": [1.5]}, "INVALID_PARAMS"),
     ({"audio_codes": [64000]}, "INVALID_PARAMS"),
+    ({"audio_codes": [1.5] * 9}, "INVALID_PARAMS"),
+    ({"audio_codes": [True] * 9}, "INVALID_PARAMS"),
+    ({"audio_codes": {"1": 1}}, "INVALID_PARAMS"),
+    ({"audio_codes": "1, 2, -3, 4, 5"}, "INVALID_PARAMS"),
+    ({"audio_codes": [1, 2]}, "INVALID_DURATION"),
+    ({"audio_codes": [1] * 3001}, "INVALID_DURATION"),
     ({"promt": "x"}, "INVALID_PARAMS"),
     ({"inference_steps": 8, "infer_steps": 9}, "INVALID_PARAMS"),
     ({"task": "lego", "source": "x"}, "UNSUPPORTED_TASK"),

@@ -13,6 +13,7 @@ local M = {}
 ---@field percent integer
 ---@field eta_sec number?
 ---@field phase string?
+---@field message string? What a planner chose
 ---@field track lofi.Track?
 ---@field error lofi.Error?
 ---@field seed integer?
@@ -80,6 +81,7 @@ events.on('generation_progress', function(data)
   for _, job in ipairs(running[data.track_id] or {}) do
     job.status = 'generating'
     job.percent, job.eta_sec, job.phase = data.percent, data.eta_sec, data.phase
+    job.message = data.message
     for _, listener in ipairs(job.listeners) do
       listener(data)
     end

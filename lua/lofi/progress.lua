@@ -88,6 +88,9 @@ function M.channel()
   return ui.has_notifier() and 'notify' or 'cmdline'
 end
 
+---What a phase is called; most of them say nothing to a person.
+local WORDS = { loading = 'loading the model', planning = 'planning' }
+
 ---Whether the person types on the command line or answers a prompt there.
 ---@return boolean
 local function is_command_line_busy()
@@ -98,8 +101,8 @@ end
 ---@return string
 local function text_of(running)
   local eta = running.eta_sec and (' (%d s)'):format(math.ceil(running.eta_sec)) or ''
-  local phase = running.phase == 'loading' and 'loading the model' or 'generating'
-  return ('%s %d%%%s'):format(phase, running.percent, eta)
+  local plan = running.message and running.message ~= '' and ', ' .. running.message or ''
+  return ('%s %d%%%s%s'):format(WORDS[running.phase] or 'generating', running.percent, eta, plan)
 end
 
 ---@return lofi.Job? job The one of ours that is furthest

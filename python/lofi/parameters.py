@@ -28,6 +28,7 @@ LYRICS_LIMIT = 4096
 SEED_LIMIT = 4294967295
 CODE_LIMIT = 63999
 FORMATS = ("wav", "flac", "ogg", "mp3", "wav32")
+CODES_PER_SEC = 5
 ALIASES = {
     "caption": "prompt",
     "inference_steps": "infer_steps",
@@ -275,7 +276,7 @@ _ACE_STEP = _table(
     Parameter("ref_audio_strength", "num", 0, 1, default=0.5, tasks=_tasks("audio2audio")),
 )  # fmt: skip
 
-_PLANNED = frozenset(TASKS) - {"cover", "cover_nofsq", "repaint", "extract", "audio2audio", "edit"}
+_PLANNED = _tasks("text2music", "retake", "lego", "complete")
 """Tasks the planner may think about; the others follow their source."""
 
 _ACE_STEP_15 = _table(

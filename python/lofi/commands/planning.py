@@ -1,4 +1,4 @@
-"""`lofi plan`, `request`, `exchange`: ideas to plans, and plans of other tools to tracks."""
+"""`lofi plan`, `lyrics`, `request`, `exchange`: ideas to plans, plans of other tools to tracks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lofi.errors import InvalidParams, InvalidSource
 from lofi.paths import Paths
 
 PLAN_LIMIT_SEC = 3600.0
+_SUBTITLES = {".lrc": "lrc", ".vtt": "vtt"}
 _PLAN_NAMES = ("prompt", "lyrics", "bpm", "duration_sec", "keyscale", "timesignature",
                "vocal_language", "audio_codes")  # fmt: skip
 
@@ -47,6 +48,10 @@ def add(commands: Any) -> None:
         parser.add_argument("--keyscale", metavar="KEY")
         parser.add_argument("--timesignature", metavar="BEATS")
         parser.add_argument("--language", metavar="CODE", dest="vocal_language")
+    lyrics = commands.add_parser("lyrics", help="when each line of a track is sung")
+    lyrics.add_argument("track", metavar="TRACK")
+    lyrics.add_argument("-o", "--output", type=Path, metavar="FILE", help="FILE.lrc or FILE.vtt")
+    lyrics.set_defaults(run=run_lyrics)
     render = commands.add_parser("request", help="render request JSON of other 1.5 tools")
     render.add_argument("files", nargs="+", type=Path, metavar="FILE")
     render.add_argument("-o", "--output", type=Path, metavar="PATTERN", help="default: beside FILE")
@@ -122,6 +127,30 @@ def _write_exchange(folder: Path, plan: dict[str, Any]) -> None:
         ),
     )
     screen.say(f"lofi: wrote {folder}")
+
+
+def run_lyrics(options: argparse.Namespace) -> int:
+    """Prints the lyrics with their times as LRC, or writes them as the file's name says."""
+    path = options.output
+    member = "lrc" if path is None else _SUBTITLES.get(path.suffix.lower())
+    if member is None:
+        raise InvalidParams(
+            f"{path.name} has no extension of timed lyrics",
+            hint="Use .lrc, or .vtt for WebVTT.",
+        )
+    with Client.shared(Paths.from_environment(dict(options.environment))) as client:
+        client.initialize("cli")
+        params = {"track_id": options.track}
+        answer = client.call("lyrics_timing", params, limit_sec=PLAN_LIMIT_SEC)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(answer[member].rstrip("\n") + "\n", encoding="utf-8")
+        screen.say(f"lofi: wrote {path}")
+    if options.json:
+        screen.result(answer)
+    elif path is None:
+        screen.text(answer[member])
+    return 0
 
 
 def run_request(options: argparse.Namespace) -> int:

@@ -27,12 +27,13 @@ class Estimates:
     def of(self, request: Request) -> dict[str, Any]:
         """Returns the result of `estimate`."""
         recipe = request.takes[0].recipe
+        planned = recipe.get("duration_sec") is None
         work = Work(
             device=str(self._settings.value("model.device")),
             backend=request.backend.type,
             variant=request.variant,
             steps=int(recipe.get("infer_steps") or 0),
-            duration_sec=float(recipe["duration_sec"]),
+            duration_sec=float(recipe.get("duration_sec") or request.backend.default_duration_sec),
         )
         expected = self._timings.expect(work)
         seconds = None if expected is None else round(expected.seconds * len(request.takes), 1)
@@ -44,11 +45,15 @@ class Estimates:
                 f"It wants about {memory_mb} MB and {free_mb} MB are free: ask for a shorter "
                 "track, a smaller variant, or set model.offload."
             )
+        if planned:
+            advice.append(
+                f"The planner chooses the length; this is for {work.duration_sec:g} s of it."
+            )
         if expected is None:
             advice.append("Nothing was measured on this machine yet; the first run tells.")
         return {
             "seconds": seconds,
-            "confidence": expected.confidence if expected else "guess",
+            "confidence": expected.confidence if expected and not planned else "guess",
             "memory_mb": memory_mb,
             "fits": fits,
             "advice": advice,

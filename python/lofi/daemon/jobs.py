@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lofi import music
 from lofi.daemon.progress import Progress
 from lofi.daemon.queue import Lane
 from lofi.daemon.timings import Work
@@ -49,6 +50,10 @@ class Job:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     is_streaming: bool = False
     """The player has been given its growing spool."""
+    planned_sec: float | None = None
+    """The length a planner chose, once it has."""
+    outlook: str = ""
+    """What a planner chose, in words for a line of progress."""
     job_id: str = field(default_factory=lambda: secrets.token_hex(6))
 
     @property
@@ -80,8 +85,10 @@ class Job:
         return str(self.request.delivery.get("title") or default_title(self.prompt))
 
     @property
-    def duration_sec(self) -> float:
-        return float(self.recipe["duration_sec"])
+    def duration_sec(self) -> float | None:
+        """The length asked for, else the planned one; None as long as nobody knows it."""
+        asked = self.recipe.get("duration_sec")
+        return self.planned_sec if asked is None else float(asked)
 
     @property
     def is_forced(self) -> bool:
@@ -92,15 +99,27 @@ class Job:
         return self.state in (State.COMPLETE, State.ERROR, State.CANCELLED)
 
     def work(self, device: str, *, is_loaded: bool) -> Work:
-        """Returns what its time depends on."""
+        """Returns what its time depends on; a length still to be planned counts as the default."""
         return Work(
             device=device,
             backend=self.request.backend.type,
             variant=self.request.variant,
             steps=int(self.recipe.get("infer_steps") or 0),
-            duration_sec=self.duration_sec,
+            duration_sec=self.duration_sec or self.request.backend.default_duration_sec,
             is_loaded=is_loaded,
         )
+
+    def take_plan(self, facts: Mapping[str, Any]) -> bool:
+        """Learns what a planner chose; True if the length is news."""
+        plan = facts.get("plan")
+        if not isinstance(plan, Mapping):
+            return False
+        before, seconds = self.duration_sec, plan.get("duration_sec")
+        if before is None and seconds:
+            self.planned_sec = float(seconds)
+        chosen = {name: facts.get(name, self.recipe.get(name)) for name in music.NORMALISE}
+        self.outlook = ", ".join([*music.spoken(chosen), *_clock(self.duration_sec)])
+        return before != self.duration_sec
 
     def start_wire(self) -> dict[str, Any]:
         """Returns the params of `generation_start`."""
@@ -162,6 +181,10 @@ class Job:
             "client": self.client,
             "started_at": self.started_at,
         }
+
+
+def _clock(seconds: float | None) -> list[str]:
+    return [] if seconds is None else [f"{int(seconds) // 60}:{int(seconds) % 60:02d}"]
 
 
 def complete_wire(

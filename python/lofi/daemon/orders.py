@@ -219,7 +219,8 @@ class Orders(Board):
         needed = FREE_SPARE_BYTES
         for job in jobs:
             backend = job.request.backend
-            samples = job.duration_sec * backend.sample_rate * backend.channels
+            seconds = job.duration_sec or backend.max_duration_sec  # a plan may want all of it
+            samples = seconds * backend.sample_rate * backend.channels
             needed += int(samples) * SPOOL_AND_FILE_BYTES
         try:
             free = shutil.disk_usage(folder if folder.exists() else folder.anchor).free

@@ -66,6 +66,16 @@ class Progress:
             self.total_steps = max(self.total_steps, total)
             self.step = min(max(self.step, done), self.total_steps)
 
+    def expect(self, expected_sec: Mapping[str, float]) -> None:
+        """Something new is known about the job: its phases will take this long."""
+        self._expected = dict(expected_sec)
+        self._is_expected = bool(expected_sec)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Steps of the current phase that are done, and all of them, 0 when unknown."""
+        return self._done, self._total
+
     def finish(self, now: float) -> dict[str, float]:
         """Returns the seconds each phase took."""
         self._close(now)

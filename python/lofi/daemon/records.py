@@ -36,7 +36,7 @@ def new_sidecar(
         "digest": job.digest,
         "duration_sec": round(frames / rate, 6),
         "prompt": job.prompt,
-        "lyrics": recipe.get("lyrics", ""),
+        "lyrics": _lyrics(job, value),
         "title": job.title,
         "seed": job.take.seed,
         "backend": request.backend.type,
@@ -65,6 +65,13 @@ def new_sidecar(
     sounding = _sounding_device(value.get("devices") or {})
     members["device"], members["dtype"] = sounding.get("device"), sounding.get("dtype")
     return members
+
+
+def _lyrics(job: Job, value: Mapping[str, Any]) -> str:
+    """What is sung: the lyrics that were given, else those a planner wrote."""
+    plan = value.get("plan")
+    written = plan.get("lyrics", "") if isinstance(plan, Mapping) else ""
+    return str(job.recipe.get("lyrics") or written)
 
 
 def _sounding_device(devices: Mapping[str, Any]) -> Mapping[str, Any]:

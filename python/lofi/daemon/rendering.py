@@ -204,6 +204,8 @@ class Rendering:
                 job.warnings.append({**warning, "param": frame.param} if frame.param else warning)
             elif isinstance(frame, FactsLearned):
                 take.facts.update(frame.values)
+                self._take_plan(frame.values)
+                heartbeat.beat()
             elif isinstance(frame, Beat) and not has_slowed:
                 has_slowed = self._warn_if_slow(now)
             elif isinstance(frame, Done):
@@ -213,6 +215,13 @@ class Rendering:
             elif isinstance(frame, Cancelled):
                 raise GenerationCancelled("The job was cancelled")
         raise InternalError("The worker's frames ended without an answer")
+
+    def _take_plan(self, facts: Mapping[str, Any]) -> None:
+        """A planner may have chosen how long the track is: the rest is expected anew."""
+        job = self._job
+        if job.take_plan(facts) and job.progress is not None:
+            expected = self._studio.timings.expect(self._crew.work(job))
+            job.progress.expect(expected.phases if expected else {})
 
     def _stream(self, take: _Take) -> None:
         """Lets the player have what is final, from the first stretch on."""
@@ -367,6 +376,11 @@ class Rendering:
         if job.request.backend.type == "musicgen":
             wire["tokens_generated"] = wire["step"]
             wire["tokens_estimated"] = wire["total_steps"]
+        elif wire["phase"] == "planning":
+            done, total = job.progress.counts
+            wire["tokens_generated"], wire["tokens_estimated"] = done, total or None
+        if job.outlook:
+            wire["message"] = job.outlook
         self._studio.events.emit("generation_progress", {"track_id": job.track_id, **wire})
 
     def _warn_if_slow(self, now: float) -> bool:

@@ -12,7 +12,7 @@ from lofi.daemon.sidecar import Track
 from lofi.errors import InvalidLora, InvalidParams, InvalidSource, InvalidTrackId
 from lofi.parameters import SHARED
 from lofi.paths import Paths
-from lofi.recipe import Adapter, Audio, lora_name
+from lofi.recipe import Adapter, Audio, lora_name, with_plan
 from lofi.settings import Settings
 
 AUDIO_NAMES = ("source", "reference")
@@ -75,6 +75,8 @@ class Sources:
         identity = {"track": track.digest} if track.digest else {"sha256": _sha256(track.path)}
         recipe = track.members.get("recipe")
         return Audio(str(track.path), identity, track.duration_sec, recipe)
+        if isinstance(recipe, Mapping):
+            recipe = with_plan(recipe, track.members)
 
     def _of_file(self, name: str, text: str) -> Audio:
         path = Path(text)

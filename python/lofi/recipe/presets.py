@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from lofi import catalog, parameters
 from lofi.errors import (
+    InvalidDuration,
     InvalidInferenceSteps,
     InvalidParams,
-    InvalidPrompt,
     LmUnavailable,
     UnsupportedTask,
 )
 from lofi.hints import how_to_install_planner
 from lofi.recipe.request import Draft, World
+from lofi.recipe.words import INSTRUMENTAL
 
 TURBO_STEP_LIMIT = 20
 TURBO_TABLE_STEPS = 8
@@ -70,7 +72,7 @@ def _ace_step_15(draft: Draft, recipe: dict[str, Any], world: World) -> None:
         recipe["dcw_scaler"] = recipe["dcw_high_scaler"] = None
     elif recipe.get("dcw") != "double":
         recipe["dcw_high_scaler"] = None
-    _audio_codes(recipe)
+    _audio_codes(draft, recipe)
     _planner(draft, recipe, world)
     _repaint_span(recipe)
     _edit_span(recipe)
@@ -152,17 +154,15 @@ def _noise_strength(draft: Draft, recipe: dict[str, Any]) -> None:
     recipe["cover_noise_strength"] = strength
 
 
-def _audio_codes(recipe: dict[str, Any]) -> None:
+def _audio_codes(draft: Draft, recipe: dict[str, Any]) -> None:
     value = recipe.get("audio_codes")
     if value is None:
         return
     if isinstance(value, str):
         found = _CODE.findall(value)
         value = found or [item for item in re.split(r"[,\s]+", value) if item]
-    try:
-        codes = [int(item) for item in value]
-    except (TypeError, ValueError):
-        codes = [-1]
+    items = value if isinstance(value, list) else []
+    codes = [int(item) if _is_whole(item) else -1 for item in items]
     if not codes or not all(0 <= code <= parameters.CODE_LIMIT for code in codes):
         raise InvalidParams(
             f"audio_codes must be whole numbers in 0..{parameters.CODE_LIMIT}",
@@ -170,6 +170,36 @@ def _audio_codes(recipe: dict[str, Any]) -> None:
             param="audio_codes",
         )
     recipe["audio_codes"] = codes
+    if draft.task not in catalog.SOURCE_TASKS:
+        _length_of_codes(draft, recipe, len(codes))
+
+
+def _is_whole(item: Any) -> bool:
+    return type(item) is int or (isinstance(item, str) and re.fullmatch("[0-9]+", item) is not None)
+
+
+def _length_of_codes(draft: Draft, recipe: dict[str, Any], count: int) -> None:
+    """Codes last as long as they last, whatever else was asked for."""
+    seconds = count / parameters.CODES_PER_SEC
+    low, high = draft.backend.min_duration_sec, draft.backend.max_duration_sec
+    if not low <= seconds <= high:
+        raise InvalidDuration(
+            f"{count} audio codes are {seconds:g} s of music, outside {low:g}..{high:g} s",
+            hint=f"Give {low * parameters.CODES_PER_SEC:g} to "
+            f"{high * parameters.CODES_PER_SEC:g} codes.",
+            param="audio_codes",
+            min=low,
+            max=high,
+        )
+    asked = draft.given.get("duration_sec")
+    # the last code may reach past the end
+    if asked is not None and math.ceil(round(asked * parameters.CODES_PER_SEC, 6)) == count:
+        return
+    if asked is not None:
+        draft.warn(
+            "PARAM_ADJUSTED", f"{count} audio codes are {seconds:g} s of music", "duration_sec"
+        )
+    recipe["duration_sec"] = seconds
 
 
 def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
@@ -218,10 +248,21 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
     elif draft.given.get("lm_negative_prompt") is None and recipe.get("negative_prompt"):
         recipe["lm_negative_prompt"] = recipe["negative_prompt"]
     recipe.pop("negative_prompt", None)
-    if not recipe["prompt"] and not recipe.get("auto_lyrics") and draft.task == "text2music":
-        thinks = recipe.get("thinking") and recipe.get("lyrics")
-        if not thinks:
-            raise InvalidPrompt("text2music needs a prompt", param="prompt")
+    _say_something(draft, recipe)
+    chooses = runs and any(
+        recipe.get(name) for name in ("thinking", "auto_lyrics", "use_cot_metas")
+    )
+    is_open = draft.given.get("duration_sec") is None and draft.task not in catalog.SOURCE_TASKS
+    if chooses and is_open:
+        recipe["duration_sec"] = None  # the planner's to choose
+
+
+def _say_something(draft: Draft, recipe: dict[str, Any]) -> None:
+    """Refuses a request without a prompt, unless a planner can make something of its lyrics."""
+    if recipe["prompt"] or draft.task != "text2music":
+        return
+    if not recipe.get("thinking") or recipe["lyrics"] == INSTRUMENTAL[draft.backend.type]:
+        parameters.SHARED["prompt"].refuse("")
 
 
 def _musicgen(draft: Draft, recipe: dict[str, Any], world: World) -> None:

@@ -29,7 +29,7 @@ class Audio:
     """`{"sha256": …}` or `{"track": <full digest>}`, as it stands in a recipe."""
     duration_sec: float
     recipe: Mapping[str, Any] | None = None
-    """The recipe it was rendered from, when it is a track."""
+    """The recipe it was rendered from, when it is a track; what a planner thought is in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,7 +239,7 @@ def _inherit(draft: Draft, recipe: dict[str, Any], audio: Mapping[str, Audio]) -
             if name in recipe and name not in draft.given and name not in ("schema", "task"):
                 recipe[name] = value
         draft.given.setdefault("seed", origin["seed"])
-        draft.given.setdefault("duration_sec", origin["duration_sec"])
+        draft.given.setdefault("duration_sec", origin.get("duration_sec"))
     elif draft.task == "edit" and origin is not None:
         for name in ("prompt", "lyrics"):
             if not recipe.get(f"edit_source_{name}"):

@@ -33,9 +33,8 @@ def fill_words(draft: Draft, recipe: dict[str, Any]) -> None:
         # These two read musical metadata as words of the prompt.
         spoken = music.spoken({name: recipe.pop(name, None) for name in music.NORMALISE})
         prompt = ", ".join(part for part in (prompt, *spoken) if part)
-    needs_prompt = draft.task == "text2music" and not (
-        recipe.get("lyrics") and draft.given.get("thinking")
-    )
+    # Where lyrics alone might do, it is known only once the planner is.
+    needs_prompt = draft.task == "text2music" and not ("thinking" in recipe and recipe["lyrics"])
     if len(prompt) > parameters.PROMPT_LIMIT or (needs_prompt and not prompt):
         parameters.SHARED["prompt"].refuse(prompt)
     if len(prompt) > PROMPT_TRAINED_LIMIT and draft.backend.type.startswith("ace_step"):

@@ -33,6 +33,7 @@ RequestTask = Literal[
     "extract",
     "complete",
 ]
+DEFAULT_SEC = 60.0
 TURBO_STEPS, BASE_STEPS = 8, 50
 TURBO_SHIFT, BASE_SHIFT = 3.0, 1.0
 BASE_GUIDANCE = 7.0
@@ -71,7 +72,7 @@ class Request:
     bpm: int | None = None
     keyscale: str | None = None
     timesignature: str | None = None
-    duration_sec: float = 60.0
+    duration_sec: float = DEFAULT_SEC
     """Tasks with a source take its length instead."""
     seed: int = 0
     task: RequestTask = "text2music"
@@ -134,7 +135,7 @@ class Request:
             bpm=given.get("bpm"),
             keyscale=given.get("keyscale"),
             timesignature=given.get("timesignature"),
-            duration_sec=float(given["duration_sec"]),
+            duration_sec=float(given.get("duration_sec", DEFAULT_SEC)),
             seed=int(given["seed"]),
             task=task,
             steps=given.get("infer_steps"),

@@ -20,6 +20,7 @@ from lofi.daemon.sidecar import Track
 from lofi.daemon.sources import Sources
 from lofi.errors import BackendNotInstalled, InvalidParams, LmUnavailable, UnsupportedTask
 from lofi.hints import how_to_install, how_to_install_planner
+from lofi.recipe import with_plan
 
 BACKEND = "ace_step_15"
 
@@ -81,6 +82,9 @@ class Planning:
         answer = dict(await self._operate(call, _of(track), _variant(track)))
         cues = [subtitles.Cue(**line) for line in _cues(answer["lines"])]
         answer["lrc"] = subtitles.to_lrc(cues)
+        answer["vtt"] = subtitles.to_vtt(
+            subtitles.from_lrc(subtitles.to_lrc(cues, with_ends=True), track.duration_sec)
+        )
         folder = self._library.cache
         stored = folder.folder / f"{track.track_id}.lrc"
         await self._library.on_disk(
@@ -178,7 +182,7 @@ def _musical(params: dict[str, Any]) -> dict[str, Any]:
 def _of(track: Track) -> dict[str, Any]:
     latents = track.path.with_name(f"{track.track_id}.latents.safetensors")
     kept = {"latents": str(latents)} if latents.is_file() else {"path": str(track.path)}
-    return {"recipe": track.members["recipe"], **kept}
+    return {"recipe": with_plan(track.members["recipe"], track.members), **kept}
 
 
 def _variant(track: Track) -> str | None:

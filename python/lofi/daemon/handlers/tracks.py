@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from lofi.daemon.selection import select
 from lofi.daemon.sidecar import Track
 from lofi.daemon.turns import Turns
 from lofi.errors import InvalidParams, InvalidTrackId
-from lofi.parameters import DELIVERY
+from lofi.parameters import DELIVERY, OWN
 from lofi.settings import Settings
 from lofi.tracks import ID_DIGITS, canonical_json
 
 MEGABYTE = 1024 * 1024
 DAY_SEC = 86400.0
-TAG_LIMIT = 64
 _OF_THE_OCCASION = ("auto_play", "batch_size", "force", "origin", "priority")
 """What a request said of its own moment, and no reproduction repeats."""
+_DRAWN = ("lm_model", "lm_seed", "retake_seed")
+"""Members of a recipe that follow from the moment, too: seeds drawn, the planner that fitted."""
 
 
 class Tracks:
@@ -145,9 +147,7 @@ class Tracks:
         if params.title is not None:
             changes["title"] = DELIVERY["title"].check(params.title)
         if params.tags is not None:
-            if any(not tag or len(tag) > TAG_LIMIT for tag in params.tags):
-                raise InvalidParams(f"A tag has 1 to {TAG_LIMIT} characters", param="tags")
-            changes["tags"] = list(dict.fromkeys(params.tags))
+            changes["tags"] = DELIVERY["tags"].check(params.tags)
         if "rating" in call.given:
             changes["rating"] = params.rating
         return await self._change(params.track_id, changes)
@@ -213,17 +213,7 @@ class Tracks:
                 hint="Imported files can be played and edited, not made again.",
                 param="track_id",
             )
-        exact = {**request, "seed": track.get("seed"), "backend": track.get("backend")}
-        for name in _OF_THE_OCCASION:
-            exact.pop(name, None)
-        if track.get("variant"):
-            exact["variant"] = track.get("variant")
-        exact["duration_sec"] = (track.members.get("recipe") or {}).get(
-            "duration_sec", track.duration_sec
-        )
-        if exact.get("source") is not None and exact.get("task") not in (None, "text2music"):
-            exact.pop("duration_sec")  # the source's own
-        return {"request": exact}
+        return {"request": _exact(track, request)}
 
     async def gc(self, call: Call) -> dict[str, Any]:
         await self._library.opened()
@@ -287,3 +277,22 @@ class Tracks:
 def _fingerprint(track: Track) -> str:
     """What tells whether stored peaks are of this very file: a forced track replaces it."""
     return str(track.members.get("audio_sha256") or track.size_bytes)
+
+
+def _exact(track: Track, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a request that gives this very track, today or later."""
+    recipe = track.members.get("recipe") or {}
+    exact = {**request, "seed": track.get("seed"), "backend": track.get("backend")}
+    for name in _OF_THE_OCCASION:
+        exact.pop(name, None)
+    if track.get("variant"):
+        exact["variant"] = track.get("variant")
+    exact.update({name: recipe[name] for name in _DRAWN if name in recipe})
+    lm_model = OWN.get(str(recipe.get("backend")), {}).get("lm_model")
+    if lm_model and recipe.get("task") in (lm_model.tasks or ()):
+        exact.setdefault("lm_model", "none")  # one installed since would think now
+    # where it is in no recipe a planner chose it, and will again
+    exact["duration_sec"] = recipe.get("duration_sec")
+    if exact.get("source") is not None and exact.get("task") not in (None, "text2music"):
+        exact["duration_sec"] = None  # the source's own
+    return {name: value for name, value in exact.items() if value is not None}

@@ -81,7 +81,8 @@ def test_codes_cover_the_whole_duration() -> None:
 def test_signs_of_a_bad_run() -> None:
     assert fault(GOOD, 60) is None
     assert fault(GOOD, None) is None
-    assert fault([7] * 20, None) is None  # too short to tell
+    assert fault([7] * 20, 20) is None  # too short to tell
+    assert "4 s of music" in str(fault(GOOD[:20], None))
     assert fault([7] * 24 + GOOD, None) is None
     assert "25 times" in str(fault([7] * 25 + GOOD, None))
 

@@ -15,6 +15,9 @@ CODE_COUNT = 64000
 MOST_CODES = 3000
 """Ten minutes, the longest piece there is."""
 
+LEAST_CODES = 50
+"""Ten seconds: shorter pieces were never heard in training, so nobody plans one unasked."""
+
 LONGEST_RUN = 25
 """A model stuck on one code for five seconds has lost the thread."""
 
@@ -74,6 +77,8 @@ def fault(codes: Sequence[int], count: int | None) -> str | None:
         return "no codes came"
     if count is not None and len(codes) != count:
         return f"{len(codes)} codes came instead of {count}"
+    if count is None and len(codes) < LEAST_CODES:
+        return f"only {len(codes)} codes came, {len(codes) / CODES_PER_SEC:g} s of music"
     outside = next((code for code in codes if not 0 <= code < CODE_COUNT), None)
     if outside is not None:
         return f"code {outside} is not in the codebook"

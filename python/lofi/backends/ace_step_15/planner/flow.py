@@ -90,6 +90,7 @@ class Plan:
             "metas": dict(self.metadata),
             "caption": self.caption,
             "lyrics": self.lyrics,
+            "duration_sec": self.duration_sec,
             "codes": list(self.codes),
         }
         return facts

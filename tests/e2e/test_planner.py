@@ -1,0 +1,163 @@
+"""The planner through the daemon's door: real processes, tiny checkpoints, tracks on disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from tests.checkpoints import ace_step_15, ace_step_15_lm
+from tests.clock import limit
+from tests.daemon.callers import REPO, Caller, Home
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+ASKED: dict[str, Any] = {
+    "prompt": "something for a rainy Tuesday",
+    "backend": "ace_step_15",
+    "lm_model": "0.6b",
+    "infer_steps": 1,
+    "auto_play": False,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    models = ace_step_15.write_bundle(tmp_path_factory.mktemp("models"))
+    ace_step_15_lm.write(models)
+    made = Home()
+    made.environment["LOFI_ACE_STEP_15_MODEL_PATH"] = str(models)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def daemon(home: Home) -> Iterator[Caller]:
+    """One warm daemon for all: torch takes seconds to import."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lofi", "daemon"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=home.environment,
+        cwd=REPO,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    caller = Caller(process.stdin.fileno(), process.stdout.fileno(), process, None)
+    caller.initialize()
+    yield caller
+    caller.close()
+
+
+def made(daemon: Caller, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Renders a track; returns its `generation_complete` and what `cache_get` knows."""
+    answer = daemon.call("generate", **{**ASKED, **params})
+    method, ending = daemon.ending(answer["track_id"], 120)
+    assert method == "generation_complete", ending
+    return ending, daemon.call("cache_get", track_id=answer["track_id"])
+
+
+def plan_of(found: dict[str, Any]) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads(Path(found["sidecar"]).read_text())["plan"]
+    return plan
+
+
+def lofi(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lofi", *arguments],
+        env=home.environment,
+        cwd=home.path,
+        capture_output=True,
+        text=True,
+        timeout=limit(120),
+        check=False,
+    )
+
+
+def samples(ending: dict[str, Any]) -> NDArray[np.int16]:
+    return np.asarray(soundfile.read(ending["path"], dtype="int16")[0])
+
+
+def test_the_planner_chooses_how_long_a_track_is(daemon: Caller) -> None:
+    estimate = daemon.call("estimate", **ASKED, seed=4)
+    assert "planner chooses the length" in " ".join(estimate["advice"])
+    answer = daemon.call("generate", **ASKED, seed=4)
+    start = daemon.event("generation_start", 60, track_id=answer["track_id"])
+    assert start["duration_sec"] is None
+    ending, found = made(daemon, seed=4)
+    plan = plan_of(found)
+    assert 10 <= plan["duration_sec"] <= 600
+    assert plan["metas"]["duration"] == plan["duration_sec"]
+    assert len(plan["codes"]) == 5 * plan["duration_sec"]
+    assert ending["duration_sec"] == plan["duration_sec"]
+    assert soundfile.info(ending["path"]).frames == 48000 * plan["duration_sec"]
+    assert "duration_sec" not in found["recipe"]
+    planning = [each for each in daemon.named("generation_progress") if each["phase"] == "planning"]
+    assert planning[-1]["tokens_generated"] <= planning[-1]["tokens_estimated"]
+    assert planning[-1]["tokens_estimated"] == len(plan["codes"])
+    minutes, seconds = divmod(int(plan["duration_sec"]), 60)
+    told = daemon.named("generation_progress")[-1]["message"]
+    assert told.startswith(f"{found['track']['bpm']} bpm, {found['track']['keyscale']}, ")
+    assert told.endswith(f", {minutes}:{seconds:02d}")
+
+
+def test_the_same_request_is_the_same_plan_and_the_same_samples(daemon: Caller) -> None:
+    first, found = made(daemon, seed=4)
+    before, plan = samples(first), plan_of(found)
+    daemon.messages.clear()
+    again = daemon.call("generate", **ASKED, seed=4, force=True)
+    assert again["track_id"] == first["track_id"]
+    assert daemon.ending(again["track_id"], 120)[0] == "generation_complete"
+    ending, found = made(daemon, seed=4)
+    assert plan_of(found) == plan
+    assert np.array_equal(samples(ending), before)
+
+
+def test_a_recipe_gives_the_planned_track_again(daemon: Caller) -> None:
+    answer = daemon.call("generate", **ASKED, seed=4, batch_size=2)
+    for take in answer["tracks"]:
+        assert daemon.ending(take["track_id"], 120)[0] == "generation_complete"
+    plans = []
+    for take in answer["tracks"]:
+        request = daemon.call("cache_recipe", track_id=take["track_id"])["request"]
+        again = daemon.call("generate", **request)
+        assert (again["status"], again["track_id"]) == ("cached", take["track_id"])
+        plans.append(plan_of(daemon.call("cache_get", track_id=take["track_id"])))
+    assert plans[0] == plans[1]
+
+
+def test_a_retake_keeps_the_plan(daemon: Caller) -> None:
+    first, found = made(daemon, seed=4)
+    source = {"track_id": first["track_id"]}
+    params = {"task": "retake", "source": source, "seed": None, "lm_model": None, "prompt": None}
+    same, kept = made(daemon, **params, retake_variance=0, retake_seed=1)
+    assert kept["recipe"]["audio_codes"] == plan_of(found)["codes"]
+    assert same["duration_sec"] == first["duration_sec"]
+    assert np.array_equal(samples(same), samples(first))
+    other, _ = made(daemon, **params, retake_variance=0.5, retake_seed=1)
+    assert other["duration_sec"] == first["duration_sec"]
+    assert not np.array_equal(samples(other), samples(first))
+
+
+def test_lyrics_are_timed_as_lrc_and_as_webvtt(daemon: Caller, home: Home, tmp_path: Path) -> None:
+    ending, _ = made(daemon, seed=5, lm_model="none", duration_sec=20, lyrics="one\ntwo\nthree")
+    answer = daemon.call("lyrics_timing", track_id=ending["track_id"])
+    assert [line["text"] for line in answer["lines"]] == ["one", "two", "three"]
+    assert answer["vtt"].startswith("WEBVTT\n\n1\n00:00:")
+    stored = Path(ending["path"]).with_suffix(".lrc").read_text()
+    assert stored == answer["lrc"] + "\n"
+    assert daemon.call("cache_get", track_id=ending["track_id"])["track"]["has_lrc"]
+    texts = {}
+    for name in ("a.lrc", "a.vtt"):
+        done = lofi(home, "lyrics", ending["track_id"], "-o", str(tmp_path / "new" / name))
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        texts[name] = (tmp_path / "new" / name).read_text()
+    assert texts == {"a.lrc": stored, "a.vtt": answer["vtt"]}
+    assert lofi(home, "lyrics", ending["track_id"]).stdout == stored
+    assert lofi(home, "lyrics", ending["track_id"], "-o", "a.srt").returncode == 2
