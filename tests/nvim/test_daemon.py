@@ -75,6 +75,40 @@ def test_after_three_returns_it_stays_away_and_says_so(talk: Talk) -> None:
     assert len(script.asked("initialize")) == 4
 
 
+def test_who_asks_again_at_once_waits_for_the_one_that_comes_back(talk: Talk) -> None:
+    """Without the back-off a daemon that dies of a request would be started without end."""
+    editor, script = talk({"ping": [{"kill": int(signal.SIGKILL)}]})
+    began = time.monotonic()
+    editor.lua(
+        """
+        local function ask()
+          require('lofi').request('ping', {}, function(err)
+            _G.last = err.code
+            if err then ask() end
+          end)
+        end
+        ask()
+        """
+    )
+    editor.event("daemon_error", 15, fatal=True)
+    assert time.monotonic() - began >= 0.5 + 1 + 2
+    assert len(editor.events("daemon_restart")) == 3
+
+
+def test_who_waits_goes_on_waiting_while_it_comes_back(talk: Talk, tmp_path: Path) -> None:
+    """The second of four starts fails before it greets; the third answers."""
+    count = tmp_path / "count"
+    editor, script = talk({"config_get": [{"kill": int(signal.SIGKILL)}]})
+    start = f'echo x >> {count}; [ "$(wc -l < {count})" = 2 ] && exit 7; exec "$@"'
+    editor.lua("require('lofi').setup({ daemon = { cmd = ... } })",
+               ["sh", "-c", start, "sh", *script.command])  # fmt: skip
+    editor.lua("require('lofi').config(nil, nil, function() end)")
+    editor.event("daemon_restart", 10, attempt=1)
+    editor.lua(ASK, 1)
+    assert codes(editor, 1) == ["fine"]
+    assert len(editor.events("daemon_restart")) == 2
+
+
 def test_a_crash_without_restart_is_final(talk: Talk) -> None:
     editor, script = talk({"ping": [{"exit": 3}]}, daemon={"restart_on_crash": False})
     editor.lua(ASK, 1)
