@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lofi.backends.ace_step_15.planner.config import PlannerConfig
-from lofi.backends.ace_step_15.planner.thin import make_thin, thin_linear
 from lofi.nn.attention import Attention, attend
 from lofi.nn.mlp import GatedMLP
 from lofi.nn.norms import RMSNorm
 from lofi.nn.rope import Rotary, rotary_table
+from lofi.nn.thin import make_thin, thin_linear
 
 Check = Callable[[], None]
 

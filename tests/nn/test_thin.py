@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lofi.backends.ace_step_15.planner.thin import ThinLinear, make_thin, thin_linear
+from lofi.nn.thin import ThinLinear, make_thin, thin_linear
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 9])
