@@ -14,8 +14,9 @@ from lofi.nn.rope import Rotary, rotate
 Check = Callable[[], None]
 WINDOW_BLOCK = 256
 """Queries answered at a time under a window: the mask is [256, 256 + 2 * window], never [T, T]."""
-LONG_BLOCK = 2048
-"""Queries answered between two checks: ten minutes of music at once would take seconds."""
+LONG_BLOCK = 1024
+"""Queries answered between two checks: ten minutes of music at once would take seconds, and where
+scores are written out (MPS), more than the 4 GiB that one buffer may have."""
 
 
 def attend(
@@ -43,34 +44,47 @@ def attend(
     """
     T = q.shape[2]
     if window is None or window + 1 >= T:
-        if check is None or T <= LONG_BLOCK or mask is not None or causal:
+        if T <= LONG_BLOCK or mask is not None or causal:
             return _attend(q, k, v, mask, causal)
         return _in_blocks(q, k, v, check)
-    blocks = []
+    out = torch.empty_like(q)
+    bands: dict[tuple[int, int, int], Tensor] = {}
     for start in range(0, T, WINDOW_BLOCK):
         stop = min(start + WINDOW_BLOCK, T)
         low, high = max(0, start - window), min(T, stop + window)
-        rows = torch.arange(start, stop, device=q.device)[:, None]
-        columns = torch.arange(low, high, device=q.device)
-        near = (rows - columns).abs() <= window
-        if causal:
-            near &= columns <= rows
+        # all blocks but the first and the last see the same band
+        place = (start - low, stop - low, high - low)
+        if place not in bands:
+            bands[place] = _band(*place, window, causal=causal, device=q.device)
+        near = bands[place]
         if mask is not None:
             near = near & _columns(mask, start, stop, low, high)
-        blocks.append(
-            _attend(q[:, :, start:stop], k[:, :, low:high], v[:, :, low:high], near, False)
+        out[:, :, start:stop] = _attend(
+            q[:, :, start:stop], k[:, :, low:high], v[:, :, low:high], near, False
         )
         if check is not None:
             check()
-    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+    return out
 
 
-def _in_blocks(q: Tensor, k: Tensor, v: Tensor, check: Check) -> Tensor:
-    blocks = []
-    for block in q.split(LONG_BLOCK, dim=2):  # type: ignore[no-untyped-call]
-        blocks.append(_attend(block, k, v, None, False))
-        check()
-    return torch.cat(blocks, dim=2)
+def _band(
+    first: int, last: int, columns: int, window: int, *, causal: bool, device: torch.device
+) -> Tensor:
+    """Which of `columns` keys the queries first..last may see, [last - first, columns]."""
+    rows = torch.arange(first, last, device=device)[:, None]
+    places = torch.arange(columns, device=device)
+    near = (rows - places).abs() <= window
+    return near & (places <= rows) if causal else near
+
+
+def _in_blocks(q: Tensor, k: Tensor, v: Tensor, check: Check | None) -> Tensor:
+    out = torch.empty_like(q)
+    for start in range(0, q.shape[2], LONG_BLOCK):
+        block = slice(start, start + LONG_BLOCK)
+        out[:, :, block] = _attend(q[:, :, block], k, v, None, False)
+        if check is not None:
+            check()
+    return out
 
 
 def _columns(mask: Tensor, start: int, stop: int, low: int, high: int) -> Tensor:
@@ -140,5 +154,9 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Self-attention: x [B, T, size] -> [B, T, size]; the options are those of `attend`."""
         q = self.queries(x, rotary)
+        if check is not None:
+            check()
         k, v = self.keys_values(x, rotary)
+        if check is not None:
+            check()
         return self.merge(attend(q, k, v, mask=mask, causal=causal, window=window, check=check))

@@ -22,5 +22,9 @@ def rotary_table(
 def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     """Turns x [B, H, T, D] by the angles of `rotary` ([T, D], or [B, 1, T, D] each)."""
     cos, sin = rotary
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    half = x.shape[-1] // 2
+    first, second = torch.split(x, half, dim=-1)
+    turned = x * cos
+    turned[..., :half].addcmul_(second, sin[..., :half], value=-1)
+    turned[..., half:].addcmul_(first, sin[..., half:])
+    return turned

@@ -15,6 +15,8 @@ from lofi.nn.norms import RMSNorm
 from lofi.worker.backend import Check
 
 CODE_COUNT = 64000
+WINDOWS = 128
+"""Codes worked on at once: each stands alone, and three thousand of them are ten minutes."""
 _CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 
 
@@ -119,8 +121,12 @@ class AudioTokenizer(nn.Module):
         if missing:
             filler = silence[:, :missing].to(latents).expand(len(latents), -1, -1)
             latents = torch.cat((latents, filler), dim=1)
-        x = self.audio_acoustic_proj(latents)
-        return self.attention_pooler(x.unflatten(1, (-1, self.pool)), check)
+        windows = latents.view(len(latents), -1, self.pool, latents.shape[-1])
+        parts = [
+            self.attention_pooler(self.audio_acoustic_proj(part), check)
+            for part in torch.split(windows, WINDOWS, dim=1)
+        ]
+        return torch.cat(parts, dim=1)
 
     def forward(
         self, latents: Tensor, silence: Tensor, check: Check = never
@@ -145,6 +151,10 @@ class Detokenizer(nn.Module):
 
     def forward(self, quantised: Tensor, check: Check = never) -> Tensor:
         """quantised [B, N, E] -> latents [B, 5 N, C]."""
+        parts = [self._frames(part, check) for part in torch.split(quantised, WINDOWS, dim=1)]
+        return torch.cat(parts, dim=1)
+
+    def _frames(self, quantised: Tensor, check: Check) -> Tensor:
         B, N, E = quantised.shape
         P = self.config.pool
         x = self.embed_tokens(quantised)[:, :, None].expand(-1, -1, P, -1) + self.special_tokens

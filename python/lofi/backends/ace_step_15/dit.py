@@ -76,7 +76,9 @@ class DecoderLayer(nn.Module):
         if k.shape[2] == 1:
             # one row gets all the attention whatever is asked (the null condition)
             return self.cross_attn.merge(v.repeat_interleave(self._share(v), dim=1))
-        return self.cross_attn.merge(attend(self.cross_attn.queries(x), k, v, check=check))
+        q = self.cross_attn.queries(x)
+        check()
+        return self.cross_attn.merge(attend(q, k, v, check=check))
 
     def _share(self, v: Tensor) -> int:
         return self.cross_attn.o_proj.in_features // (v.shape[1] * v.shape[3])
@@ -115,7 +117,7 @@ class DecoderLayer(nn.Module):
         check()
         shift, scale, gate = rows[3:]
         h = torch.addcmul(shift, self.mlp_norm(x), 1 + scale)
-        return torch.addcmul(x, gate, self.mlp(h))
+        return torch.addcmul(x, gate, self.mlp(h, check))
 
 
 class Decoder(nn.Module):

@@ -59,15 +59,17 @@ class EncoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(width.size, config.eps)
         self.mlp = GatedMLP(width.size, width.inner_size)
 
-    def forward(self, x: Tensor, rotary: Rotary, valid: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: Rotary, check: Check, valid: Tensor | None = None
+    ) -> Tensor:
         """x [B, T, C], valid [B, T] (None: every token is real) -> [B, T, C]."""
         h = self.input_layernorm(x)
         if valid is None:
-            h = self.self_attn(h, rotary=rotary, window=self.window)
+            h = self.self_attn(h, rotary=rotary, window=self.window, check=check)
         else:
             h = self.self_attn(h, rotary=rotary, mask=padding_mask(valid, self.window, x.dtype))
         x = x + h
-        return x + self.mlp(self.post_attention_layernorm(x))
+        return x + self.mlp(self.post_attention_layernorm(x), check)
 
 
 def run_layers(
@@ -76,6 +78,6 @@ def run_layers(
     """x [B, T, C] through all `layers`; `check` is called after each."""
     rotary = rotary_for(x, config)
     for layer in layers:
-        x = layer(x, rotary, valid)
+        x = layer(x, rotary, check, valid)
         check()
     return x

@@ -35,9 +35,14 @@ class ResidualUnit(nn.Module):
         self.snake2 = Snake(channels)
         self.conv2 = Convolution(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check = never) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
-        return self.conv2(self.snake2(self.conv1(self.snake1(x)))).add_(x)
+        y = self.conv1(self.snake1(x))
+        check()
+        y = self.snake2(y)
+        y = self.conv2(y).add_(x)
+        check()
+        return y
 
 
 class EncoderBlock(nn.Module):
@@ -53,9 +58,10 @@ class EncoderBlock(nn.Module):
             channels, out_channels, 2 * stride, stride=stride, padding=-(-stride // 2)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check = never) -> Tensor:
         """x [B, T, C] -> [B, T / stride, C']."""
-        x = self.res_unit3(self.res_unit2(self.res_unit1(x)))
+        for unit in (self.res_unit1, self.res_unit2, self.res_unit3):
+            x = unit(x, check)
         return self.conv1(self.snake1(x))
 
 
@@ -72,10 +78,12 @@ class DecoderBlock(nn.Module):
         self.res_unit2 = ResidualUnit(out_channels, DILATIONS[1])
         self.res_unit3 = ResidualUnit(out_channels, DILATIONS[2])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check = never) -> Tensor:
         """x [B, T, C] -> [B, stride * T, C']."""
         x = self.conv_t1(self.snake1(x))
-        return self.res_unit3(self.res_unit2(self.res_unit1(x)))
+        for unit in (self.res_unit1, self.res_unit2, self.res_unit3):
+            x = unit(x, check)
+        return x
 
 
 class Encoder(nn.Module):
@@ -96,7 +104,7 @@ class Encoder(nn.Module):
         """x [B, samples, 2] -> [B, T, 2 * latent channels]."""
         x = self.conv1(x)
         for block in self.block:
-            x = block(x)
+            x = block(x, check)
             check()
         return self.conv2(self.snake1(x))
 
@@ -122,14 +130,14 @@ class Decoder(nn.Module):
 
         Args:
             x: latents.
-            check: called after each block.
+            check: called after each convolution of a block.
             left, right: how many frames at either end are context only; 0 where the track itself
                 ends. Context is dropped as soon as nothing later can see it: the last blocks, which
                 do most of the work, hardly have any.
         """
         x = self.conv1(x)
         for block, stride, reach in zip(self.block, self.strides, self.reaches(), strict=True):
-            x = block(x)
+            x = block(x, check)
             left, right = left * stride, right * stride
             first, last = max(0, left - reach), max(0, right - reach)
             x = x[:, first : x.shape[1] - last]
