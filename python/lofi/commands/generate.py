@@ -221,6 +221,7 @@ class _Tracks:
                 raise error_for(note.params["code"], note.params["message"],
                                 hint=note.params.get("hint"))  # fmt: skip
             elif note.method == "generation_cancelled":
+                told = (note.params["phase"], note.params.get("message"))
                 raise GenerationCancelled(f"Cancelled ({note.params.get('reason')})")
             if not waiting:
                 return

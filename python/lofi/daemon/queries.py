@@ -107,10 +107,14 @@ class _Told:
         self._method = method
         self._request_id = request_id
         self._percent = 0
+        self._message = ""
 
     def advance(self, done: int, total: int) -> None:
         if total > 0:
             self._percent = max(self._percent, min(99, 100 * done // total))
+            self._message = ""
+        elif done > 0:  # only words come without anyone knowing how many
+            self._message = f"{done} tokens"
 
     def say(self) -> None:
         if self._request_id is None or not self._peer.hears("operation_progress"):
@@ -119,7 +123,7 @@ class _Told:
             "request_id": self._request_id,
             "method": self._method,
             "percent": self._percent,
-            "message": "",
+            "message": self._message,
         }
         self._peer.send(encode_notification("operation_progress", params))
 

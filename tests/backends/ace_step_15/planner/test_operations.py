@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lofi import recipe
 from lofi.backends.ace_step_15.planner.flow import Events
 from lofi.backends.ace_step_15.planner.metadata import is_legal
 from lofi.backends.ace_step_15.planner.operations import operate
 from lofi.backends.ace_step_15.planner.planner import Planner
+from lofi.backends.ace_step_15.planner.reading import Written, read
 from lofi.errors import InvalidDuration, InvalidParams, MethodNotFound
 from lofi.worker.backend import Answer, Event, Phase, Step
 from tests.backends.ace_step_15.planner.conftest import never
+from tests.test_recipe import World
 
 SHEET = {
     "prompt",
@@ -118,6 +124,46 @@ def test_codes_are_planned_without_rendering(planner: Planner) -> None:
     assert plan["seed"] == 3
     with pytest.raises(InvalidDuration):
         list(operate(planner, "lm_codes", {"prompt": "x", "duration_sec": 5}, never))
+
+
+class Scribbler(Planner):
+    """Writes whatever it was told to."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def inspire(self, *words: Any, **asked: Any) -> Events[Written]:
+        yield Phase("planning", 0, "cpu", "float32")
+        return read(self._answer)
+
+
+@settings(deadline=None)
+@given(
+    caption=st.text(max_size=60),
+    lyrics=st.text(max_size=60),
+    times=st.sampled_from((1, 30, 200)),
+    query=st.text(min_size=1, max_size=1000).filter(str.strip),
+)
+def test_whatever_was_written_can_be_made(
+    caption: str, lyrics: str, times: int, query: str
+) -> None:
+    answer = f"<think>\ncaption: {caption * times}\n</think>\n{lyrics * times}<|im_end|>"
+    *_, last = operate(Scribbler(answer), "lm_inspire", {"query": query, "seed": 1}, never)
+    assert isinstance(last, Answer)
+    request = recipe.resolve(last.value["request"], World(), draw_seed=lambda: 1)
+    made = request.takes[0].recipe
+    assert made["prompt"] == last.value["prompt"]
+    for text in (made["prompt"], made["lyrics"]):
+        assert all(char in "\n\t" or unicodedata.category(char) != "Cc" for char in text)
+
+
+def test_long_words_are_cut_where_one_ends() -> None:
+    answer = f"<think>\ncaption: {'soft rain ' * 150}\n</think>\n" + "la la la\n" * 900
+    *_, last = operate(Scribbler(answer), "lm_inspire", {"query": "x", "seed": 1}, never)
+    assert isinstance(last, Answer)
+    assert last.value["prompt"] == " ".join(["soft rain"] * 100)
+    assert last.value["lyrics"] == "\n".join(["la la la"] * 455)
 
 
 def test_other_operations_are_not_the_planners(planner: Planner) -> None:

@@ -25,14 +25,20 @@ from lofi.backends.ace_step_15.planner.metadata import (
     values_of,
 )
 from lofi.backends.ace_step_15.planner.planner import Planner
-from lofi.backends.ace_step_15.planner.reading import Written
+from lofi.backends.ace_step_15.planner.reading import Written, printable
 from lofi.errors import InvalidDuration, InvalidParams, MethodNotFound
+from lofi.tracks import clean_text
 from lofi.worker.backend import Answer, Event
 
 Check = Callable[[], None]
 CodesOf = Callable[[], Events[list[int]]]
 """Turns the operation's source audio into codes."""
 
+PROMPT_LIMIT: Final = 1000
+LYRICS_LIMIT: Final = 4096
+"""Characters that a request may have."""
+NAMELESS: Final = "music"
+"""The prompt of a song about which nothing was said."""
 OPERATIONS: Final = ("lm_inspire", "lm_format", "lm_understand", "lm_codes")
 WRITING_TEMPERATURE: Final = 0.85
 LISTENING_TEMPERATURE: Final = 0.3
@@ -83,7 +89,7 @@ def _inspire(
         seed=seed,
         check=check,
     )
-    return _sheet(written, seed, instrumental=instrumental)
+    return _sheet(written, seed, str(params.get("query") or ""), instrumental=instrumental)
 
 
 def _format(
@@ -98,7 +104,7 @@ def _format(
         seed=seed,
         check=check,
     )
-    return _sheet(written, seed)
+    return _sheet(written, seed, brief.caption)
 
 
 def _understand(
@@ -155,12 +161,18 @@ def _codes(
     }
 
 
-def _sheet(written: Written, seed: int, *, instrumental: bool = False) -> dict[str, Any]:
-    """Returns an answer about a song, with a request that would play it."""
+def _sheet(
+    written: Written, seed: int, given: str = "", *, instrumental: bool = False
+) -> dict[str, Any]:
+    """Returns an answer about a song, with a request that would play it.
+
+    Args:
+        given: stands for the prompt where the model wrote none.
+    """
     metadata = written.metadata
-    lyrics = written.lyrics.strip()
+    lyrics = _fitting(written.lyrics, LYRICS_LIMIT, "\n")
     song: dict[str, Any] = {
-        "prompt": _text(metadata, "caption"),
+        "prompt": _fitting(_text(metadata, "caption") or given, PROMPT_LIMIT, " ") or NAMELESS,
         "lyrics": lyrics,
         "bpm": positive(metadata.get("bpm")),
         "duration_sec": positive(metadata.get("duration")),
@@ -175,6 +187,15 @@ def _sheet(written: Written, seed: int, *, instrumental: bool = False) -> dict[s
         # whatever the model scribbled there is not to be sung
         request["lyrics"] = ""
     return {**song, "instrumental": instrumental, "seed": seed, "request": request}
+
+
+def _fitting(text: str, limit: int, border: str) -> str:
+    """Returns what `generate` takes of a text: whole lines or words of it up to a limit."""
+    text = clean_text(printable(text))
+    if len(text) > limit:
+        whole = text[: limit + 1].rpartition(border)[0]
+        text = (whole or text[:limit]).strip()
+    return text
 
 
 def _text(metadata: Metadata, name: str) -> str:

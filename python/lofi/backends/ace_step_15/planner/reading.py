@@ -13,6 +13,8 @@ _BLOCK = re.compile(r"<(think|reasoning)>(.*?)</\1>", re.DOTALL)
 _CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 _LYRIC_HEAD = re.compile(r"\A#\s*Lyrics?[^\S\n]*(?:\n|\Z)", re.IGNORECASE)
 _LANGUAGE_HEAD = re.compile(r"\A#\s*Languages?[^\S\n]*\n(?:[^#\n].*\n|\s*\n)*(?=#)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What no text holds and no editor shows: all control characters but tab and newline."""
 END = "<|im_end|>"
 
 
@@ -26,8 +28,14 @@ class Written:
     lyrics: str = ""
 
 
+def printable(text: str) -> str:
+    """Returns a text without control characters."""
+    return _CONTROL.sub("", text)
+
+
 def read(text: str) -> Written:
     """Takes an answer apart; never fails, for a model may write anything."""
+    text = printable(text)
     return Written(
         metadata=read_block(text),
         code_text="".join(match.group(0) for match in _CODE.finditer(text)),
