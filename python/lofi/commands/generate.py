@@ -211,8 +211,11 @@ class _Tracks:
             if note is None or track not in waiting:
                 continue
             if note.method == "generation_progress":
+                told = (note.params["phase"], note.params.get("message"))
                 self._progress.show(
-                    note.params["percent"], note.params["phase"], note.params.get("eta_sec")
+                    note.params["percent"],
+                    ", ".join(filter(None, told)),
+                    note.params.get("eta_sec"),
                 )
             elif note.method == "generation_complete":
                 self._progress.end()
@@ -221,7 +224,6 @@ class _Tracks:
                 raise error_for(note.params["code"], note.params["message"],
                                 hint=note.params.get("hint"))  # fmt: skip
             elif note.method == "generation_cancelled":
-                told = (note.params["phase"], note.params.get("message"))
                 raise GenerationCancelled(f"Cancelled ({note.params.get('reason')})")
             if not waiting:
                 return
