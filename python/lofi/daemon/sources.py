@@ -74,9 +74,9 @@ class Sources:
     def _of_track(self, track: Track) -> Audio:
         identity = {"track": track.digest} if track.digest else {"sha256": _sha256(track.path)}
         recipe = track.members.get("recipe")
-        return Audio(str(track.path), identity, track.duration_sec, recipe)
         if isinstance(recipe, Mapping):
             recipe = with_plan(recipe, track.members)
+        return Audio(str(track.path), identity, track.duration_sec, recipe)
 
     def _of_file(self, name: str, text: str) -> Audio:
         path = Path(text)
