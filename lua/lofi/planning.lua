@@ -30,8 +30,8 @@ local WORDS = {
 events.on('operation_progress', function(data)
   for _, operation in ipairs(running) do
     if operation.ticket.id == data.request_id and operation.method == data.method then
-      local far = data.message ~= '' and data.message or data.percent .. '%'
-      progress.say(('%s, %s'):format(WORDS[data.method], far), data.percent)
+      local far = data.message ~= '' and ', ' .. data.message or (' %d%%'):format(data.percent)
+      progress.say(WORDS[data.method] .. far, data.percent)
     end
   end
 end)

@@ -16,6 +16,9 @@ from lofi.errors import NotCancellable
 from lofi.wire.frames import Load, Operate
 from lofi.wire.jsonrpc import encode_notification
 
+USUAL_TOKENS = 400
+"""Of a song's words: half of an answer of unknown length is thought to be there by then."""
+
 
 class Queries:
     """Operations on the lanes, each tied to the request that asked for it."""
@@ -114,6 +117,7 @@ class _Told:
             self._percent = max(self._percent, min(99, 100 * done // total))
             self._message = ""
         elif done > 0:  # only words come without anyone knowing how many
+            self._percent = 100 * done // (done + USUAL_TOKENS)
             self._message = f"{done} tokens"
 
     def say(self) -> None:

@@ -80,6 +80,12 @@ def test_format_keeps_what_is_given(planner: Planner) -> None:
 def test_understand_takes_codes_or_a_source(planner: Planner) -> None:
     given = answered(planner, "lm_understand", audio_codes="1, 2 3", seed=5)
     assert given["audio_codes"] == [1, 2, 3]
+    assert given["duration_sec"] == 0.6
+    assert "audio_codes" not in given["request"]  # too short to be made
+    longer = answered(planner, "lm_understand", audio_codes=[1, 2] * 30, seed=5)["request"]
+    request = recipe.resolve(longer, World(), draw_seed=lambda: 1)
+    assert not request.warnings
+    assert request.takes[0].recipe["duration_sec"] == 12
 
     def codes_of() -> Events[list[int]]:
         yield Phase("encoding")

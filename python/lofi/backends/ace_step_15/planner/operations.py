@@ -15,7 +15,7 @@ from lofi.backends.ace_step_15.planner.brief import (
     positive,
     seeds_from,
 )
-from lofi.backends.ace_step_15.planner.codes import parse_codes
+from lofi.backends.ace_step_15.planner.codes import CODES_PER_SEC, parse_codes
 from lofi.backends.ace_step_15.planner.flow import Events
 from lofi.backends.ace_step_15.planner.metadata import (
     Metadata,
@@ -37,6 +37,7 @@ CodesOf = Callable[[], Events[list[int]]]
 PROMPT_LIMIT: Final = 1000
 LYRICS_LIMIT: Final = 4096
 """Characters that a request may have."""
+SHORTEST_SEC: Final = 1
 NAMELESS: Final = "music"
 """The prompt of a song about which nothing was said."""
 OPERATIONS: Final = ("lm_inspire", "lm_format", "lm_understand", "lm_codes")
@@ -127,8 +128,11 @@ def _understand(
         codes, sampling=_sampling(params, LISTENING_TEMPERATURE), seed=seed, check=check
     )
     answer = _sheet(written, seed)
-    answer["audio_codes"] = codes
-    answer["request"]["audio_codes"] = codes
+    # how long it is needs no guess
+    seconds = len(codes) / CODES_PER_SEC
+    answer |= {"audio_codes": codes, "duration_sec": seconds}
+    if seconds >= SHORTEST_SEC:
+        answer["request"] |= {"audio_codes": codes, "duration_sec": seconds}
     return answer
 
 
