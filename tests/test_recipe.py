@@ -206,6 +206,25 @@ def test_without_a_plan_the_length_is_the_backends(params: dict[str, Any]) -> No
     assert recipe_of(PLANNED, **{"backend": "ace_step_15", **params})["duration_sec"] == 60
 
 
+def test_v1_leaves_out_what_a_task_does_not_read() -> None:
+    asked: dict[str, Any] = {"backend": "ace_step", "source": "x", "audio": {"source": SOURCE}}
+    edit = resolve(**asked, task="edit", omega_scale=3, use_erg_tag=False)
+    assert warnings_of(edit) == ["PARAM_IGNORED"] * 2
+    unread = {"scheduler", "omega_scale", "cfg_type", "guidance_interval", "use_erg_lyric"}
+    assert not unread & set(edit.takes[0].recipe)
+    extend = recipe_of(**asked, task="extend", extend_right_sec=5)
+    assert unread & set(extend) == unread - {"scheduler", "omega_scale"}
+    assert recipe_of(**asked, task="repaint")["scheduler"] == "euler"
+
+
+@pytest.mark.parametrize("start", [-1, 99, 1e9])
+def test_v1_repaints_inside_its_source(start: float) -> None:
+    with pytest.raises(InvalidParams, match="outside the source") as caught:
+        resolve(backend="ace_step", task="repaint", source="x", audio={"source": SOURCE},
+                repaint_start=start)  # fmt: skip
+    assert "extend" in caught.value.hint
+
+
 def test_codes_say_how_long_a_track_is() -> None:
     asked: dict[str, Any] = {"backend": "ace_step_15", "audio_codes": list(range(61))}
     for params in ({}, {"duration_sec": 12.2}):
@@ -300,6 +319,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"variant": "sft", "guidance_scale": 16}, "INVALID_GUIDANCE_SCALE"),
     ({"backend": "ace_step", "guidance_scale": 0.5}, "INVALID_GUIDANCE_SCALE"),
     ({"scheduler": "pingpong"}, "INVALID_SCHEDULER"),
+    ({"backend": "ace_step", "scheduler": "sde"}, "INVALID_SCHEDULER"),
+    ({"backend": "ace_step", "scheduler": "heun", "oss_steps": [1, 3]}, "INVALID_SCHEDULER"),
+    ({"backend": "ace_step", "oss_steps": [3, 1]}, "INVALID_PARAMS"),
+    ({"backend": "ace_step", "oss_steps": [0, 201]}, "INVALID_PARAMS"),
+    ({"backend": "ace_step", "infer_steps": 201}, "INVALID_INFERENCE_STEPS"),
     ({"seed": 2**32}, "INVALID_PARAMS"),
     ({"seed": "x"}, "INVALID_PARAMS"),
     ({"bpm": 29}, "INVALID_PARAMS"),

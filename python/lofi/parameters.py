@@ -247,27 +247,32 @@ _REPAINT = (
     Parameter("repaint_end", "num", default=-1, tasks=_tasks("repaint")),
 )
 
+_SOLVED = _tasks("text2music", "retake", "repaint", "audio2audio")
+"""v1 extends and edits with plain euler steps; so it repaints, unless all of the source."""
+_GUIDED = _SOLVED | _tasks("extend")
+"""v1 guides an edit in its own way, in every step."""
+
 _ACE_STEP = _table(
     *_LYRICS,
     *_MUSIC,
     *_LEVEL,
-    Parameter("negative_prompt", "str", 0, PROMPT_LIMIT, default=""),
+    Parameter("negative_prompt", "str", 0, PROMPT_LIMIT, default="", tasks=_GUIDED),
     Parameter("loras", "list"),
     Parameter("infer_steps", "int", 1, 200, default=27, error=InvalidInferenceSteps),
     Parameter("guidance_scale", "num", 1, 30, default=15, error=InvalidGuidanceScale),
     Parameter("scheduler", "str", choices=("euler", "heun", "pingpong"), default="euler",
-              error=InvalidScheduler),
-    Parameter("cfg_type", "str", choices=("apg", "cfg", "cfg_star"), default="apg"),
-    Parameter("omega_scale", "num", -100, 100, default=10),
-    Parameter("guidance_interval", "num", 0, 1, default=0.5),
-    Parameter("guidance_interval_decay", "num", 0, 1, default=0),
-    Parameter("min_guidance_scale", "num", 0, 200, default=3),
-    Parameter("guidance_scale_text", "num", 0, 10, default=0),
-    Parameter("guidance_scale_lyric", "num", 0, 10, default=0),
-    Parameter("use_erg_tag", "bool", default=True),
-    Parameter("use_erg_lyric", "bool", default=True),
-    Parameter("use_erg_diffusion", "bool", default=True),
-    Parameter("oss_steps", "list"),
+              tasks=_SOLVED, error=InvalidScheduler),
+    Parameter("cfg_type", "str", choices=("apg", "cfg", "cfg_star"), default="apg", tasks=_GUIDED),
+    Parameter("omega_scale", "num", -100, 100, default=10, tasks=_SOLVED),
+    Parameter("guidance_interval", "num", 0, 1, default=0.5, tasks=_GUIDED),
+    Parameter("guidance_interval_decay", "num", 0, 1, default=0, tasks=_GUIDED),
+    Parameter("min_guidance_scale", "num", 0, 200, default=3, tasks=_GUIDED),
+    Parameter("guidance_scale_text", "num", 0, 10, default=0, tasks=_GUIDED),
+    Parameter("guidance_scale_lyric", "num", 0, 10, default=0, tasks=_GUIDED),
+    Parameter("use_erg_tag", "bool", default=True, tasks=_GUIDED),
+    Parameter("use_erg_lyric", "bool", default=True, tasks=_GUIDED),
+    Parameter("use_erg_diffusion", "bool", default=True, tasks=_GUIDED),
+    Parameter("oss_steps", "list", tasks=_GUIDED - {"audio2audio"}),
     Parameter("retake_variance", "num", 0, 1, default=by(retake=0.2, repaint=0.5, extend=1.0),
               tasks=_tasks("retake", "repaint", "extend")),
     Parameter("retake_seed", "int", -1, SEED_LIMIT, tasks=_tasks("retake", "repaint", "extend")),

@@ -12,6 +12,7 @@ from lofi.errors import (
     InvalidDuration,
     InvalidInferenceSteps,
     InvalidParams,
+    InvalidScheduler,
     LmUnavailable,
     UnsupportedTask,
 )
@@ -49,15 +50,37 @@ def _repaint_span(recipe: dict[str, Any]) -> None:
         )
 
 
-def _ace_step(draft: Draft, recipe: dict[str, Any], world: World) -> None:
-    # they number the steps of a schedule of their own, as long as the largest of them
+def _chosen_steps(recipe: dict[str, Any]) -> None:
+    """They number the steps of a schedule of their own, as long as the largest of them."""
     steps = recipe["oss_steps"] = recipe.get("oss_steps") or None
+    if not steps:
+        return
     last = int(parameters.OWN["ace_step"]["infer_steps"].high)
-    if steps and not all(type(step) is int and 1 <= step <= last for step in steps):
+    are_numbers = all(type(step) is int and 1 <= step <= last for step in steps)
+    if not are_numbers or sorted(set(steps)) != steps:
         raise InvalidParams(
-            f"oss_steps must be step numbers in 1..{last}, got {steps!r}", param="oss_steps"
+            f"oss_steps must be rising step numbers in 1..{last}, got {steps!r}",
+            hint="For example 16,29,52,96,129,158,172,183,189,200.",
+            param="oss_steps",
         )
+    if recipe.get("scheduler") == "heun":
+        raise InvalidScheduler(
+            "oss_steps does not go with the heun scheduler",
+            hint="Use euler or pingpong, or leave oss_steps out.",
+            param="oss_steps",
+        )
+
+
+def _ace_step(draft: Draft, recipe: dict[str, Any], world: World) -> None:
+    _chosen_steps(recipe)
     _repaint_span(recipe)
+    if "repaint_start" in recipe and not 0 <= recipe["repaint_start"] < recipe["duration_sec"]:
+        raise InvalidParams(
+            f"repaint_start {recipe['repaint_start']:g} s is outside the source of "
+            f"{recipe['duration_sec']:.1f} s",
+            hint="Use extend to add music before or after a source.",
+            param="repaint_start",
+        )
     _edit_span(recipe)
 
 
