@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -22,8 +23,15 @@ def test_folding_equals_the_library() -> None:
         torch.testing.assert_close(folded["up.weight"], 2 * normed.weight.detach())
 
 
-def test_the_stored_precision_is_kept() -> None:
-    state = {"a.weight_g": torch.ones(2, 1, 1).bfloat16(), "a.weight_v": torch.randn(2, 3, 5)}
-    assert fold_weight_norm(state)["a.weight"].dtype == torch.float32
+def test_half_the_precision_on_disk_is_not_rounded_to_again() -> None:
+    state = {"a.weight_g": torch.rand(2, 1, 1).bfloat16(), "a.weight_v": torch.randn(2, 3, 5)}
     state["a.weight_v"] = state["a.weight_v"].bfloat16()
-    assert fold_weight_norm(state)["a.weight"].dtype == torch.bfloat16
+    wide = {name: tensor.float() for name, tensor in state.items()}
+    assert torch.equal(fold_weight_norm(state)["a.weight"], fold_weight_norm(wide)["a.weight"])
+
+
+@pytest.mark.parametrize("gain", [None, torch.ones(3, 1, 1), torch.ones(2)])
+def test_a_length_that_is_not_there_is_named(gain: torch.Tensor | None) -> None:
+    state = {"a.weight_v": torch.randn(2, 3, 5)} | ({} if gain is None else {"a.weight_g": gain})
+    with pytest.raises(KeyError, match=r"a\.weight_g"):
+        fold_weight_norm(state)

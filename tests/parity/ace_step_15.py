@@ -53,8 +53,8 @@ from lofi.backends.ace_step_15.sampler import (
 from lofi.backends.ace_step_15.tasks import canvas
 from lofi.backends.ace_step_15.text import TextEncoder
 from lofi.backends.ace_step_15.vae import Vae
-from lofi.backends.ace_step_15.weights import fold_weight_norm
 from lofi.nn.rope import rotate
+from lofi.nn.weight_norm import fold_weight_norm
 from tests import weights
 from tests.parity.outcome import Options, Outcome
 

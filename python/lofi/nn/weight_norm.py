@@ -21,18 +21,23 @@ def fold_weight_norm(
     """Replaces each `weight_g`, `weight_v` by the `weight` they stand for.
 
     The length is taken per index of dimension 0, which for transposed convolutions is the input
-    channel. Worked out in float32, given in the dtype it is stored in, laid out channels last.
+    channel. Weights are float32, whatever they are stored in, and laid out channels last.
     `check` is called before each weight.
+
+    Raises:
+        KeyError: names the `weight_g` that is missing or of another shape.
     """
     folded: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if name.endswith(DIRECTION):
             check()
             stem = name.removesuffix(DIRECTION)
+            gain = tensors.get(stem + GAIN)
+            if gain is None or gain.shape != (len(tensor), 1, 1):
+                raise KeyError(stem + GAIN)
             wide = tensor.float()
             norm = wide.flatten(1).norm(dim=1).view(-1, 1, 1)
-            weight = (tensors[stem + GAIN].float() * wide / norm).to(tensor.dtype)
-            folded[f"{stem}.weight"] = channels_last(weight)
+            folded[f"{stem}.weight"] = channels_last(gain.float() * wide / norm)
         elif not name.endswith(GAIN):
             folded[name] = tensor
     return folded

@@ -20,6 +20,11 @@ Check = Callable[[], None]
 """Called at each token, layer, tile, tensor loaded and block made. Beats the heart; raises
 `GenerationCancelled` when the job is no longer wanted."""
 
+
+def nothing() -> None:
+    """The check of a caller who never cancels."""
+
+
 PhaseName = Literal["loading", "planning", "encoding", "diffusion", "tokens", "decoding", "writing"]
 
 

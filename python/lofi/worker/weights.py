@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lofi.errors import ModelLoadFailed, ModelNotFound
-from lofi.worker.backend import Check
+from lofi.worker.backend import Check, nothing
 
 SINGLE = ("model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.safetensors")
 HEADER_LIMIT_BYTES = 100 * 1024 * 1024
@@ -50,10 +50,6 @@ class Entry:
     start: int
     """First byte in the file."""
     stop: int
-
-
-def nothing() -> None:
-    """A check for those who have none."""
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -171,7 +167,7 @@ def load(
         dtype: of the floating tensors, or a function of the name in the module.
         rename: a name on disk to the module's own, None to leave the tensor out.
         fold: turns all (renamed, not yet cast) tensors into the module's; for small components,
-            as all of them are read first.
+            as all of them are read first. It raises KeyError for one that it misses.
 
     Raises:
         ModelNotFound: a file is missing.
@@ -190,8 +186,7 @@ def load(
 
     source: Iterator[tuple[str, Tensor, Path]] = named()
     if fold is not None:
-        folded = fold({name: tensor for name, tensor, _ in source})
-        source = ((name, tensor, path) for name, tensor in folded.items())
+        source = iter(_folded(fold, source, path))
     for name, tensor, file in source:
         if name not in expected:
             raise ModelLoadFailed(
@@ -212,8 +207,9 @@ def load(
         files[name] = file
     missing = [name for name in expected if name not in got]
     if missing:
+        where = next(iter(files.values())) if len(set(files.values())) == 1 else path
         raise ModelLoadFailed(
-            f"{path} lacks the tensor {missing[0]}"
+            f"{where} lacks the tensor {missing[0]}"
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""),
             hint="Fetch the file again, or name the folder of the right variant.",
             tensor=missing[0],
@@ -222,6 +218,52 @@ def load(
     module.requires_grad_(False)
     module.eval()
     return sum(tensor.nbytes for tensor in got.values())
+
+
+def _folded(
+    fold: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]],
+    source: Iterator[tuple[str, Tensor, Path]],
+    path: Path,
+) -> list[tuple[str, Tensor, Path]]:
+    stored: dict[str, Tensor] = {}
+    files: set[Path] = set()
+    for name, tensor, file in source:
+        stored[name] = tensor
+        files.add(file)
+    where = files.pop() if len(files) == 1 else path
+    try:
+        return [(name, tensor, where) for name, tensor in fold(stored).items()]
+    except KeyError as error:
+        missed = str(error.args[0])
+        found = stored.get(missed)
+        raise ModelLoadFailed(
+            f"{where} lacks the tensor {missed}"
+            if found is None
+            else f"{where}: {missed} is {list(found.shape)}, which fits no weight of its own",
+            hint="Fetch the file again; it is not whole.",
+            tensor=missed,
+        ) from error
+
+
+def own_bytes(module: nn.Module) -> int:
+    """Returns the bytes of the weights that are not mapped: a file's the system may take back."""
+    tensors = [*module.parameters(), *module.buffers()]
+    # a mapped tensor is a stretch of its whole file
+    return sum(t.nbytes for t in tensors if t.untyped_storage().nbytes() == t.nbytes)
+
+
+def cast_bytes(path: Path, dtype: torch.dtype) -> int:
+    """Returns what a component's floating tensors take when `load` casts them to `dtype`.
+
+    Raises:
+        ModelNotFound, ModelLoadFailed: as `load` does.
+    """
+    entries = [entry for file in weight_files(path) for entry in read_header(file)]
+    return sum(
+        math.prod(entry.shape) * dtype.itemsize
+        for entry in entries
+        if entry.dtype.is_floating_point and entry.dtype != dtype
+    )
 
 
 def load_pickle(path: Path) -> Any:

@@ -14,7 +14,7 @@ from lofi.backends.ace_step_15.config import ModelConfig, TextConfig, VaeConfig
 from lofi.backends.ace_step_15.model import AceStep
 from lofi.backends.ace_step_15.text import TextEncoder
 from lofi.backends.ace_step_15.vae import Vae
-from lofi.backends.ace_step_15.weights import fold_weight_norm
+from lofi.nn.weight_norm import fold_weight_norm
 
 MANIFESTS = Path(__file__).parents[2] / "goldens" / "manifests"
 

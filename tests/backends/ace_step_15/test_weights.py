@@ -113,6 +113,8 @@ def test_a_tensor_that_does_not_fit_is_named(
         rendered(folder)
     stem = "extra" if change == "unknown" else name.removesuffix("_g").removesuffix(".weight")
     assert stem in caught.value.message
+    assert Path(file).name in caught.value.message
+    assert caught.value.data["tensor"].startswith(stem)
 
 
 def test_a_variant_in_the_wrong_folder_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from lofi.backends.ace_step_15.model import AceStep
 from lofi.backends.ace_step_15.text import TextEncoder, TextTokenizer
 from lofi.backends.ace_step_15.vae import Vae
 from lofi.errors import ModelLoadFailed, ModelNotFound
-from lofi.nn.convolution import channels_last
+from lofi.nn.weight_norm import fold_weight_norm
 from lofi.worker.backend import Check
 from lofi.worker.weights import load, load_pickle, weight_files
 
@@ -130,7 +130,13 @@ def load_vae(bundle: Bundle, dtype: torch.dtype, check: Check) -> Vae:
     """Loads the autoencoder into host memory; its weight norm is folded in float32."""
     with torch.device("meta"):
         vae = Vae(bundle.vae_config)
-    load(vae, bundle.vae, dtype=dtype, check=check, fold=fold_weight_norm)
+    load(
+        vae,
+        bundle.vae,
+        dtype=dtype,
+        check=check,
+        fold=lambda stored: fold_weight_norm(stored, check),
+    )
     return vae
 
 
@@ -157,28 +163,3 @@ def load_silence(bundle: Bundle) -> Tensor:
             path=str(path),
         )
     return latent.float().transpose(1, 2).contiguous()
-
-
-def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Replaces each `weight_g`, `weight_v` by the `weight` they stand for.
-
-    The length is taken per index of dimension 0, which for transposed convolutions is the input
-    channel. Weights are float32 and laid out with input channels innermost in memory.
-    """
-    folded: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if name.endswith(".weight_v"):
-            stem = name.removesuffix(".weight_v")
-            length = tensors.get(f"{stem}.weight_g")
-            if length is None or length.shape != (tensor.shape[0], 1, 1):
-                raise ModelLoadFailed(
-                    f"The autoencoder's {stem}.weight_g is missing or of another shape",
-                    hint="Fetch the autoencoder again.",
-                    tensor=f"{stem}.weight_g",
-                )
-            v = tensor.float()
-            norm = v.flatten(1).norm(dim=1).view(-1, 1, 1)
-            folded[f"{stem}.weight"] = channels_last(length.float() * v / norm)
-        elif not name.endswith(".weight_g"):
-            folded[name] = tensor
-    return folded

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import nn
 
 from lofi.backends.ace_step_v1.config import DcaeConfig, TransformerConfig, VocoderConfig
 from lofi.backends.ace_step_v1.dcae import Autoencoder
@@ -18,7 +18,7 @@ from lofi.backends.ace_step_v1.text import TextEncoder, module_name
 from lofi.backends.ace_step_v1.transformer import Transformer
 from lofi.backends.ace_step_v1.vocoder import Vocoder
 from lofi.errors import ModelLoadFailed, ModelNotFound
-from lofi.nn.weight_norm import DIRECTION, GAIN, fold_weight_norm
+from lofi.nn.weight_norm import fold_weight_norm
 from lofi.worker.backend import Check
 from lofi.worker.weights import load
 
@@ -133,19 +133,7 @@ def load_vocoder(models: Path, dtype: torch.dtype, check: Check) -> Vocoder:
         folder,
         dtype=dtype,
         rename=lambda name: None if _CONSTANTS.match(name) else name,
-        fold=lambda stored: _folded(folder, stored, check),
+        fold=lambda stored: fold_weight_norm(stored, check),
         check=check,
     )
     return model
-
-
-def _folded(folder: Path, stored: Mapping[str, Tensor], check: Check) -> dict[str, Tensor]:
-    for name in stored:
-        if name.endswith(DIRECTION) and name.removesuffix(DIRECTION) + GAIN not in stored:
-            missing = name.removesuffix(DIRECTION) + GAIN
-            raise ModelLoadFailed(
-                f"{folder} lacks the tensor {missing}",
-                hint="Fetch the file again; it is not whole.",
-                tensor=missing,
-            )
-    return fold_weight_norm(stored, check)
