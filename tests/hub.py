@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT_NAME = re.compile("[0-9a-f]{40}")
 
 
 @dataclass
@@ -96,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _info(self, rest: str) -> None:
-        repository = rest.partition("/revision/")[0]
+        repository, _, revision = rest.partition("/revision/")
         folder = self.hub.repositories.get(repository)
         if folder is None:
             self._plain(404, b"{}")
@@ -112,7 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
                 digest = _sha256(path, path.stat().st_mtime_ns)
                 item["lfs"] = {"sha256": digest, "size": item["size"], "pointerSize": 130}
             siblings.append(item)
-        body = {"id": repository, "sha": self.hub.commit, "siblings": siblings, "tags": []}
+        # a commit is answered as itself, a branch with the commit it stands at
+        sha = revision if COMMIT_NAME.fullmatch(revision) else self.hub.commit
+        body = {"id": repository, "sha": sha, "siblings": siblings, "tags": []}
         self._plain(200, json.dumps(body).encode())
 
     def _file(self, repository: str, name: str, wanted: str | None, *, with_body: bool) -> None:

@@ -48,7 +48,7 @@ def test_a_whole_model_is_found_and_named_after_its_weights(models: Path) -> Non
 
 def test_pinned_weights_have_the_published_name(models: Path) -> None:
     for name in TURBO.components:
-        (models / name / checkpoints.PINNED).write_text("{}")
+        (models / name / checkpoints.RECORD).write_text("{}")
     found = checkpoints.checkpoint(models, ACE_STEP_15, TURBO)
     assert found is not None
     assert found.model_version == "ace-step-v1.5-turbo"

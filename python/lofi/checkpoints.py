@@ -17,8 +17,8 @@ from typing import Any
 from lofi.catalog import LM_SIZES, Backend, Variant, lm_component
 from lofi.recipe.request import Checkpoint
 
-PINNED = "lofi-revision.json"
-"""Written beside a component by whoever fetched a pinned revision of it."""
+RECORD = "lofi-revision.json"
+"""Written into a component by setup: whence it came, at which revision, sizes and digests."""
 SINGLE_WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 FURTHER_FILES = {
     "acestep-v15-": ("silence_latent.pt",),
@@ -123,7 +123,7 @@ def checkpoint(models: Path, backend: Backend, variant: Variant) -> Checkpoint |
     if not components or any(component.status != "present" for component in components):
         return None
     version = backend.model_version(variant.name)
-    if not all((component.path / PINNED).is_file() for component in components):
+    if not all(is_pinned(component.path) for component in components):
         version += "+" + fingerprint(component.path for component in components)
     sizes: tuple[str, ...] = ()
     if backend.type == "ace_step_15":
@@ -131,6 +131,26 @@ def checkpoint(models: Path, backend: Backend, variant: Variant) -> Checkpoint |
             size for size in LM_SIZES if inspect(models, lm_component(size)).status == "present"
         )
     return Checkpoint(variant.name, _family(components[0].path, variant), version, sizes)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """Returns what setup noted when it brought the component; nothing if it did not."""
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_pinned(folder: Path) -> bool:
+    """Returns whether these are the published weights this version knows of."""
+    return (folder / RECORD).is_file() and record(folder).get("pinned", True) is True
+
+
+def revision_of(folder: Path) -> str | None:
+    """Returns the commit that setup brought, None where nobody knows."""
+    found = record(folder).get("revision")
+    return found if isinstance(found, str) else None
 
 
 def _family(folder: Path, variant: Variant) -> str:

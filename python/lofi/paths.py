@@ -77,6 +77,10 @@ class Paths:
         return self.state / "devices.json"
 
     @property
+    def speed_file(self) -> Path:
+        return self.state / "speed.json"
+
+    @property
     def timings_file(self) -> Path:
         return self.state / "timings.json"
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "text": {"d_model": 24, "d_ff": 32, "d_kv": 8, "num_heads": 2, "num_layers": 1,
              "vocab_size": 300},
     "audio": {"num_filters": 4, "hidden_size": 8, "codebook_dim": 8, "codebook_size": 32,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lofi import checkpoints
-from lofi.checkpoints import PINNED
+from lofi.checkpoints import RECORD
 from lofi.hub import File, Published
 from lofi.wire import frames
 from tests import clock, hub
@@ -83,7 +83,7 @@ def test_a_component_arrives_whole_and_pinned(server: hub.Hub, tmp_path: Path) -
     models = tmp_path / "models"
     assert isinstance(ending(fetch(server, models)), frames.Done)
     assert checkpoints.inspect(models, "vae").status == "present"
-    record = json.loads((models / "vae" / PINNED).read_text())
+    record = json.loads((models / "vae" / RECORD).read_text())
     assert record["revision"] == hub.COMMIT
     assert not list((models / ".staging").iterdir())
     before = len(server.requests)
@@ -191,7 +191,7 @@ def test_a_folder_instead_of_the_hub(server: hub.Hub, tmp_path: Path) -> None:
     models = tmp_path / "models"
     assert isinstance(ending(fetch(server, models, source=str(source))), frames.Done)
     assert checkpoints.inspect(models, "vae").status == "present"
-    assert not (models / "vae" / PINNED).exists(), "nobody knows which revision that is"
+    assert not checkpoints.is_pinned(models / "vae"), "nobody knows which revision that is"
     assert not server.requests
     last = ending(fetch(server, tmp_path / "other", source=str(tmp_path / "nowhere")))
     assert isinstance(last, frames.Failed)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lofi import catalog
 from lofi.client import Client
-from lofi.commands import screen
+from lofi.commands import neural, screen
 from lofi.errors import DownloadConsentRequired, LofiError, error_for
 from lofi.paths import Paths
 
@@ -18,10 +18,21 @@ DOWNLOAD_ENDINGS = ("download_complete", "download_error", "download_cancelled")
 def add(commands: Any) -> None:
     """Adds the commands to the parser."""
     setup = commands.add_parser("setup", help="download a model, after a yes")
-    setup.add_argument("backend", nargs="?", metavar="BACKEND", help="none: what there is")
+    setup.add_argument(
+        "backend",
+        nargs="?",
+        metavar="BACKEND",
+        help="a model, or python: the packages all models need; none: what there is",
+    )
     setup.add_argument("--variant", metavar="NAME")
     setup.add_argument("--lm", metavar="SIZE", help="a planner too: " + ", ".join(catalog.LM_SIZES))
     setup.add_argument("--source", type=Path, metavar="DIR", help="a folder instead of the hub")
+    setup.add_argument("--revision", metavar="COMMIT", help="in place of the pinned one")
+    setup.add_argument(
+        "--repair", action="store_true", help="hash everything, replace what is wrong"
+    )
+    setup.add_argument("--path", type=Path, metavar="DIR", help="keep all models there from now on")
+    setup.add_argument("--list", action="store_true", help="what there is, with sizes")
     setup.add_argument("--yes", action="store_true", help="do not ask")
     setup.set_defaults(run=run_setup)
     verify = commands.add_parser("verify", help="are a model's files whole?")
@@ -40,28 +51,32 @@ def _client(options: argparse.Namespace) -> Client:
     return Client.shared(Paths.from_environment(dict(options.environment)))
 
 
+def _shown(backend: catalog.Backend) -> dict[str, Any]:
+    return {
+        "backend": catalog.spelling(backend.type),
+        "name": backend.name,
+        "variants": [variant.name for variant in backend.variants],
+        "license": backend.license,
+    }
+
+
 def run_setup(options: argparse.Namespace) -> int:
     """Says what it costs, asks, downloads; a broken one goes on where it stopped."""
-    if options.backend is None:
-        screen.table(
-            [
-                catalog.spelling(backend.type),
-                backend.name,
-                ", ".join(variant.name for variant in backend.variants),
-                backend.license,
-            ]
-            for backend in catalog.BACKENDS.values()
-            if not backend.is_light
-        )
-        return 0
-    params: dict[str, Any] = {"backend": options.backend, "consent": options.yes}
-    for name, value in (("variant", options.variant), ("lm_model", options.lm)):
-        if value:
-            params[name] = value
-    if options.source:
-        params["source"] = str(options.source.absolute())
+    if options.backend == "python":
+        return neural.run(options)
+    if options.path is not None:
+        _move(options)
     with _client(options) as client:
         client.initialize("cli")
+        if options.list or options.backend is None:
+            return _list(client, options)
+        params = {name: value for name, value in _wishes(options) if value}
+        if options.repair:
+            broken = _broken(client, options)
+            if not broken:
+                screen.say("lofi: every file is whole")
+                return 0
+            params |= {"components": broken, "repair": True}
         try:
             answer = client.call("download_backend", params)
         except DownloadConsentRequired as error:
@@ -74,13 +89,72 @@ def run_setup(options: argparse.Namespace) -> int:
         return _watch(client, answer["download_id"], options)
 
 
+def _wishes(options: argparse.Namespace) -> list[tuple[str, Any]]:
+    return [
+        ("backend", options.backend),
+        ("consent", options.yes),
+        ("variant", options.variant),
+        ("lm_model", options.lm),
+        ("revision", options.revision),
+        ("source", str(options.source.absolute()) if options.source else None),
+    ]
+
+
+def _list(client: Client, options: argparse.Namespace) -> int:
+    """Every model there is, what it weighs and asks of this machine, and whether it is here."""
+    backends = client.call("get_backends", {})["backends"]
+    if options.json:
+        screen.result({"backends": [item for item in backends if item["path"]]})
+        return 0
+    rows = []
+    for backend in backends:
+        kinds = [(f"--variant {item['name']}", item) for item in backend["variants"]]
+        kinds += [(f"--lm {item['name']}", item) for item in backend["planners"]]
+        for choice, item in kinds if backend["path"] else ():
+            words = [catalog.spelling(backend["type"]), choice, screen.size(item["bytes"])]
+            rows.append([*words, item["status"].replace("_", " "), backend["license"]])
+    screen.table(rows)
+    return 0
+
+
+def _move(options: argparse.Namespace) -> None:
+    """Makes a folder the home of all models. The daemon learns of it by starting anew."""
+    folder = options.path.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _client(options) as client:
+        client.initialize("cli")
+        key = "model.weights_path"
+        if client.call("config_get", {"keys": [key]})["config"][key] == str(folder):
+            return
+        client.call("config_set", {"key": key, "value": str(folder), "persist": True})
+        screen.say(f"lofi: models are kept in {folder} from now on; the daemon starts anew")
+        client.call("shutdown", {})
+
+
+def _broken(client: Client, options: argparse.Namespace) -> list[str]:
+    """The components that have a file that is not what it should be."""
+    params = {"backend": options.backend, "deep": True}
+    if options.variant:
+        params["variant"] = options.variant
+    screen.say("lofi: reading every file")
+    rows = client.call("backend_verify", params, limit_sec=3600)["files"]
+    wrong = [row for row in rows if "error" in row]
+    for row in wrong:
+        screen.say(f"  ✗ {row['name']} {row['error']}")
+    return list(dict.fromkeys(row["name"].partition("/")[0] for row in wrong))
+
+
 def _agrees(error: LofiError) -> bool:
     facts = error.data
     screen.say(error.message)
     screen.say(f"  from     {facts['source']}")
     screen.say(f"  to       {facts['path']} ({screen.size(facts['free_bytes'])} free)")
-    screen.say(f"  size     {screen.size(facts['bytes_total'])}, {facts['files_total']} files")
-    screen.say(f"  licence  {facts['license']}")
+    estimate = facts["estimate"]
+    if estimate["seconds_per_minute_of_audio"] is not None:
+        about = "" if estimate["measured"] else "about "
+        spent = screen.duration(estimate["seconds_per_minute_of_audio"])
+        screen.say(f"  time     {about}{spent} for a minute of music on this machine")
+    screen.say(f"  memory   {screen.size(estimate['memory_mb'] * 1e6)}")
     return screen.agrees("Download it?")
 
 

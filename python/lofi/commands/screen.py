@@ -90,11 +90,16 @@ def clock(seconds: float | None) -> str:
 
 def size(count: float) -> str:
     """Returns bytes in the largest fitting unit."""
-    for unit in ("B", "KB", "MB"):
-        if count < 1024:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
             return f"{count:.0f} {unit}"
-        count /= 1024
+        count /= 1000
     return f"{count:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """Returns `2.1 s` or `22 min`."""
+    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 class Progress:
@@ -111,6 +116,7 @@ class Progress:
         """Draws the state of one job."""
         if self._quiet:
             return
+        label = clean(label)
         eta = f" {clock(eta_sec)} left" if eta_sec and eta_sec >= 1 else ""
         if self._on_terminal:
             done = BAR_CELLS * percent // 100

@@ -7,15 +7,14 @@ from typing import Any
 
 from lofi import catalog, hub, parameters
 from lofi.catalog import Backend, Variant
+from lofi.daemon.estimates import Estimates
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.lane import LaneRunner
 from lofi.daemon.queue import Lane
-from lofi.daemon.timings import Timings, Work
 from lofi.paths import Paths
 from lofi.settings import Settings
 
 MEGABYTE = 1024 * 1024
-MINUTE_SEC = 60.0
 
 
 class Backends:
@@ -24,14 +23,14 @@ class Backends:
     def __init__(
         self,
         inventory: Inventory,
-        timings: Timings,
+        estimates: Estimates,
         settings: Settings,
         paths: Paths,
         lane: Callable[[Lane], LaneRunner],
         is_downloading: Callable[[Backend], bool],
     ) -> None:
         self._inventory = inventory
-        self._timings = timings
+        self._estimates = estimates
         self._settings = settings
         self._paths = paths
         self._lane = lane
@@ -115,7 +114,7 @@ class Backends:
             "license": backend.license,
             "source": backend.source,
             "error": runner.failure or (problems[0] if problems else None),
-            "estimate": self._estimate(backend, variant),
+            "estimate": self._estimates.known_cost(backend, variant).to_wire(),
         }
 
     def _planners(self, backend: Backend) -> list[dict[str, Any]]:
@@ -129,22 +128,6 @@ class Backends:
             wire = {"present": "ready", "missing": "not_installed"}.get(status, "partial")
             planners.append({"name": size, "status": wire, "bytes": size_bytes})
         return planners
-
-    def _estimate(self, backend: Backend, variant: Variant) -> dict[str, Any]:
-        steps = parameters.OWN[backend.type].get("infer_steps")
-        default = steps.default_for(variant.family, "text2music") if steps else 0
-        work = Work(
-            device=str(self._settings.value("model.device")),
-            backend=backend.type,
-            variant=variant.name,
-            steps=int(default or 0),
-            duration_sec=MINUTE_SEC,
-            is_loaded=True,
-        )
-        expected = self._timings.expect(work)
-        is_measured = expected is not None and expected.confidence != "guess"
-        seconds = round(expected.seconds, 1) if expected is not None and is_measured else None
-        return {"seconds_per_minute_of_audio": seconds, "measured": is_measured}
 
 
 def _download_bytes(backend: Backend, variant: Variant) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 import lofi
 from lofi import catalog
 from lofi.daemon.backends import Backends
+from lofi.daemon.estimates import Estimates
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.library import Library
 from lofi.daemon.player.playback import Player
@@ -43,6 +44,7 @@ class Doctor:
         self,
         *,
         backends: Backends,
+        estimates: Estimates,
         inventory: Inventory,
         library: Library,
         player: Player,
@@ -51,6 +53,7 @@ class Doctor:
         runtime_notes: Callable[[], list[tuple[str, str]]],
     ) -> None:
         self._backends = backends
+        self._estimates = estimates
         self._inventory = inventory
         self._library = library
         self._player = player
@@ -69,7 +72,7 @@ class Doctor:
             {"title": "Cache", "items": await self._cache(deep=deep)},
             {"title": "Settings", "items": self._settings_section()},
             {"title": "Daemon", "items": self._daemon()},
-            {"title": "Time for 60 s of audio", "items": self._times()},
+            {"title": "Time and memory for 60 s of audio", "items": await self._costs()},
         ]
         levels = [item["level"] for section in sections for item in section["items"]]
         return {"ok": "error" not in levels, "sections": sections}
@@ -237,13 +240,23 @@ class Doctor:
         network = _item("ok", "network", "Nothing is fetched unless a download is asked for")
         return [own, *notes, network]
 
-    def _times(self) -> list[Item]:
+    async def _costs(self) -> list[Item]:
+        """Of every backend, installed or not: what a person would have of a download."""
         items = []
-        for wire in self._backends.all():
-            seconds = wire["estimate"]["seconds_per_minute_of_audio"]
-            if seconds is not None:
-                items.append(_item("ok", f"time.{wire['type']}", f"{wire['name']}: {seconds} s"))
-        return items or [_item("info", "time", "Nothing was measured yet")]
+        for backend in catalog.BACKENDS.values():
+            variant = self._backends.chosen_variant(backend)
+            cost = await self._estimates.cost(backend, variant)
+            name = f"{backend.name} {variant.name}"
+            memory = f"{cost.memory_mb / 1000:.1f} GB of memory"
+            seconds = cost.seconds_per_minute
+            if seconds is None:
+                text, level = f"{name}: unknown until its first track, {memory}", "info"
+            elif cost.is_measured:
+                text, level = f"{name}: {seconds:g} s as measured, {memory}", "ok"
+            else:
+                text, level = f"{name}: about {_spoken(seconds)}, {memory}", "info"
+            items.append(_item(level, f"time.{backend.type}", text))
+        return items
 
 
 def _planner(backend: catalog.Backend, wire: dict[str, Any]) -> list[Item]:
@@ -259,6 +272,10 @@ def _planner(backend: catalog.Backend, wire: dict[str, Any]) -> list[Item]:
             how_to_install_planner(catalog.LM_SIZES[0]),
         )
     ]
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _encoders() -> list[Item]:

@@ -28,6 +28,8 @@ from lofi.daemon.inventory import Inventory
 from lofi.daemon.jobs import Job
 from lofi.daemon.lane import LaneRunner
 from lofi.daemon.library import Library
+from lofi.daemon.machine import Machine
+from lofi.daemon.offer import Offers
 from lofi.daemon.orders import Orders
 from lofi.daemon.player.playback import Player
 from lofi.daemon.probe import Probe
@@ -51,7 +53,7 @@ class House:
     """Every room of the daemon, joined.
 
     Args:
-        worker_command: role to the argument list of its process: a worker, or the probe.
+        worker_command: role to the argument list of its process.
         spawn: runs a coroutine in the app's task group.
         clients: returns how many clients are connected.
         shut_down: begins the end in a mode; returns when it is time to answer.
@@ -91,6 +93,8 @@ class House:
         self.inventory = Inventory(paths, settings)
         sources = Sources(self.library.cache, paths, settings)
         self.probe = Probe(paths.devices_file, self._has_neural_backend, worker_command("probe"))
+        machine = Machine(paths.speed_file, worker_command("speed"))
+        estimates = Estimates(self.inventory, timings, machine, settings)
         self.orders = Orders(self.inventory, sources)
         studio = Studio(
             queue=Queue[Job](),
@@ -114,16 +118,14 @@ class House:
         }
         self.orders.attach(studio, self.lanes)
         self.downloads = Downloads(
-            paths,
-            settings,
-            self.inventory,
+            Offers(paths, settings, self.inventory, estimates),
             self.events,
             spawn,
             lambda backend: self._backend_changed(backend.type),
         )
         self.backends = Backends(
             self.inventory,
-            timings,
+            estimates,
             settings,
             paths,
             lambda lane: self.lanes[lane],
@@ -157,6 +159,7 @@ class House:
         )
         doctor = Doctor(
             backends=self.backends,
+            estimates=estimates,
             inventory=self.inventory,
             library=self.library,
             player=self.player,
@@ -183,7 +186,7 @@ class House:
             Queueing(
                 self.orders,
                 self.queries,
-                Estimates(self.inventory, timings, settings),
+                estimates,
                 self.library,
             ).table(),
             models.table(),
@@ -192,7 +195,7 @@ class House:
             ).table(),
             Playing(self.player, self.turns, self.library).table(),
             Planning(self.inventory, self.library, self.orders, self.queries, sources).table(),
-            Downloading(self.downloads, self.inventory, self.lanes).table(),
+            Downloading(self.downloads, self.inventory, self.lanes, paths).table(),
         )
 
     def services(self) -> list[Coroutine[Any, Any, None]]:

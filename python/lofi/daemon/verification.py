@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lofi import checkpoints
-from lofi.checkpoints import PINNED
 from lofi.hub import Order, Published
 
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -21,7 +20,8 @@ def verify(models: Path, order: Order, *, deep: bool) -> list[dict[str, Any]]:
 
 def _component(models: Path, published: Published, *, deep: bool) -> list[dict[str, Any]]:
     folder = models / published.name
-    record = _record(folder)
+    noted = checkpoints.record(folder).get("files")
+    record = noted if isinstance(noted, dict) else {}
     names = [path.name for path in _expected(folder, published)]
     rows = []
     for name in dict.fromkeys([*names, *record]):
@@ -49,14 +49,6 @@ def _expected(folder: Path, published: Published) -> list[Path]:
         return checkpoints.files_of(folder)
     except ValueError:
         return [folder / "config.json", *sorted(folder.glob("*.index.json"))]
-
-
-def _record(folder: Path) -> dict[str, dict[str, Any]]:
-    try:
-        files = json.loads((folder / PINNED).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return files if isinstance(files, dict) else {}
 
 
 def _problem(path: Path, known: dict[str, Any]) -> str | None:

@@ -56,9 +56,9 @@ class WorkerStartFailed(InternalError):
 
 
 def worker_command(role: str) -> list[str]:
-    """Returns how a process of this installation is started: `light`, `neural` or `probe`."""
-    if role == "probe":
-        return [sys.executable, "-m", "lofi.worker.probe"]
+    """Returns how a process is started: a worker (`light`, `neural`), `probe` or `speed`."""
+    if role in ("probe", "speed"):
+        return [sys.executable, "-m", f"lofi.worker.{role}"]
     return [sys.executable, "-m", "lofi.worker.loop", role]
 
 

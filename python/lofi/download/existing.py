@@ -1,4 +1,4 @@
-"""Finds copies of published files that other programs have already fetched. Reads only."""
+"""Finds copies of published files that are on this machine already. Reads only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ OFFICIAL = Path(".cache") / "ace-step" / "checkpoints"
 
 
 def copies(
-    component: Published, name: str, commit: str, environment: Mapping[str, str]
+    models: Path, component: Published, name: str, commit: str, environment: Mapping[str, str]
 ) -> Iterator[Path]:
     """Yields paths where the file may lie whole; sizes and digests are for the caller to check."""
+    yield models / component.name / name  # of a component that lacks another file
     inside = Path(component.folder) / name
     repository = "models--" + component.repository.replace("/", "--")
     yield hub_cache(environment) / repository / "snapshots" / commit / inside

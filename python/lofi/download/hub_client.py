@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fnmatch
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,6 +65,8 @@ def listing(component: Published, retry_delay_sec: float) -> Listing:
             component.repository, revision=component.revision, files_metadata=True
         )
         assert info.sha is not None
+        if component.is_pinned and _COMMIT.fullmatch(component.revision or ""):
+            _check_revision(component, info.sha)
         start = f"{component.folder}/" if component.folder else ""
         there = {
             item.rfilename.removeprefix(start): item
@@ -79,6 +82,18 @@ def listing(component: Published, retry_delay_sec: float) -> Listing:
         return Listing(info.sha, tuple(files))
 
     return _patiently(ask, component.repository, retry_delay_sec)
+
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+def _check_revision(component: Published, sha: str) -> None:
+    if sha != component.revision:
+        raise ModelDownloadFailed(
+            f"{component.repository}: the server has {sha} in place of {component.revision}",
+            hint="HF_ENDPOINT names a mirror that does not keep revisions; unset it, or name "
+            "another.",
+        )
 
 
 def _wanted(component: Published, there: list[str]) -> list[str]:

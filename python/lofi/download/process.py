@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lofi import checkpoints
-from lofi.download import existing, hub_client
+from lofi.download import existing, hub_client, source
 from lofi.download.hub_client import Listing, Remote
 from lofi.download.staging import Staging, verify
 from lofi.errors import Busy, InsufficientDisk, InternalError, LofiError, ModelDownloadFailed
@@ -87,7 +87,8 @@ class _Job:
     def run(self) -> None:
         self._models.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock()
-        self._components = [item for item in self._components if not self._is_whole(item)]
+        if not self._fetch.is_anew:
+            self._components = [item for item in self._components if not self._is_whole(item)]
         listed = [self._list(component) for component in self._components]
         self._listings = listed
         self.bytes_total = sum(file.size_bytes for item in listed for file in item.files)
@@ -124,14 +125,7 @@ class _Job:
     def _list(self, component: Published) -> Listing:
         if not self._fetch.source_path:
             return hub_client.listing(component, self._fetch.retry_delay_sec)
-        folder = Path(self._fetch.source_path) / component.name
-        if not folder.is_dir():
-            raise ModelDownloadFailed(
-                f"{folder} does not exist", hint="source must hold a folder for each component."
-            )
-        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-        remotes = tuple(Remote(p.name, str(p), p.stat().st_size, None) for p in files)
-        return Listing("", remotes)
+        return source.listing(Path(self._fetch.source_path), component)
 
     def _check_space(self) -> None:
         have = sum(
@@ -175,7 +169,7 @@ class _Job:
             staging.finish(remote, _nothing)
             return True
         published = next((file for file in component.files if file.name == remote.name), None)
-        for copy in existing.copies(component, remote.name, commit, os.environ):
+        for copy in existing.copies(self._models, component, remote.name, commit, os.environ):
             if not copy.is_file():
                 continue
             try:

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lofi.checkpoints import PINNED, read_header
+from lofi.checkpoints import RECORD, read_header
 from lofi.download.hub_client import Listing, Remote
 from lofi.errors import ModelDownloadFailed
 from lofi.hub import File, Published
@@ -71,7 +71,7 @@ class Staging:
 
     def place(self, listing: Listing) -> None:
         """Makes the component visible, whole. Killed anywhere in between, nothing is lost."""
-        if listing.commit:
+        if RECORD not in {remote.name for remote in listing.files}:
             self._record(listing)
         for path in self.folder.iterdir():
             with path.open("rb") as file:
@@ -94,17 +94,17 @@ class Staging:
             self._old().rename(self._target)
 
     def _record(self, listing: Listing) -> None:
-        """Notes the pinned revision, so that the tracks carry the published model's name."""
+        """Notes what was brought: pinned, the tracks carry the published model's name."""
         record = {
             "repository": self._component.repository,
-            "revision": listing.commit,
+            "revision": listing.commit or None,
+            "pinned": bool(listing.commit) and self._component.is_pinned,
             "files": {
                 remote.name: {"bytes": remote.size_bytes, "sha256": remote.sha256}
                 for remote in listing.files
             },
         }
-        note = self.folder / PINNED
-        note.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        self.file(RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def verify(path: Path, remote: Remote, published: File | None, check: Callable[[], None]) -> None:

@@ -83,8 +83,13 @@ class DownloadBackend:
     variant: str | None = None
     components: list[str] | None = None
     lm_model: str | None = None
-    source: Annotated[str, ABSOLUTE] | None = None
+    source: str | None = None
+    """A folder, named from the root; absent or `huggingface`: the model hub."""
     consent: bool = False
+    revision: str | None = None
+    """A commit, tag or branch in place of the pinned one."""
+    repair: bool = False
+    """Brings the components again; whole files of theirs are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from lofi import catalog
+from lofi import catalog, hub
 from lofi.daemon.downloads import Downloads
 from lofi.daemon.handlers import Call, Method
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.lane import LaneRunner
 from lofi.daemon.queue import Lane
+from lofi.daemon.removal import remove
+from lofi.daemon.verification import verify
 from lofi.errors import Busy, InvalidParams
+from lofi.paths import Paths
 
 
 class Downloading:
     """The methods about downloads."""
 
     def __init__(
-        self, downloads: Downloads, inventory: Inventory, lanes: dict[Lane, LaneRunner]
+        self,
+        downloads: Downloads,
+        inventory: Inventory,
+        lanes: dict[Lane, LaneRunner],
+        paths: Paths,
     ) -> None:
         self._downloads = downloads
+        self._paths = paths
         self._inventory = inventory
         self._lanes = lanes
 
@@ -35,9 +43,8 @@ class Downloading:
 
     async def verify(self, call: Call) -> dict[str, Any]:
         backend, variant = self._named(call)
-        rows = await asyncio.to_thread(
-            self._downloads.verify, backend, variant, deep=call.params.deep
-        )
+        models, order = self._paths.models(backend.type), hub.order(backend, variant)
+        rows = await asyncio.to_thread(verify, models, order, deep=call.params.deep)
         return {"ok": not any("error" in row for row in rows), "files": rows}
 
     async def remove(self, call: Call) -> dict[str, Any]:
@@ -50,7 +57,8 @@ class Downloading:
         if job is not None and job.request.backend.type == backend.type:
             raise Busy(f"{backend.name} is making a track", hint="Cancel it, or wait for its end.")
         await self._lanes[Lane.NEURAL].unload(backend.type)
-        freed = await asyncio.to_thread(self._downloads.remove, backend, variant)
+        models = self._paths.models(backend.type)
+        freed = await asyncio.to_thread(remove, self._inventory, models, backend, variant)
         return {"freed_bytes": freed}
 
     def _named(self, call: Call) -> tuple[catalog.Backend, catalog.Variant]:

@@ -58,4 +58,4 @@ class Queueing:
 
     async def estimate(self, call: Call) -> dict[str, Any]:
         request = await self._orders.preview(call.params.values, call.peer.defaults)
-        return self._estimates.of(request)
+        return await self._estimates.of(request)

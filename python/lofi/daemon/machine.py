@@ -1,0 +1,104 @@
+"""How fast this machine is, measured by a short-lived process, before any model is here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lofi.daemon import durable
+from lofi.daemon.worker_process import worker_environment
+
+logger = logging.getLogger(__name__)
+
+LIMIT_SEC = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Of the processor, in float32."""
+
+    gflops: float
+    gbps: float
+    """Gigabytes a second of weights read by products with one vector."""
+
+
+class Machine:
+    """Knows the speed once somebody has asked for it.
+
+    A busy machine measures too little, so each daemon measures anew and the best is kept.
+
+    Args:
+        path: of `speed.json`.
+        command: the argument list of the process that measures and answers with JSON.
+    """
+
+    def __init__(self, path: Path, command: Sequence[str]) -> None:
+        self._path = path
+        self._command = list(command)
+        kept = durable.read_json(path)
+        self._speed = _speed(kept) if kept.get("machine") == _here() else None
+        self._has_measured = False
+        self._measuring = asyncio.Lock()
+
+    @property
+    def speed(self) -> Speed | None:
+        """What was measured; None until then."""
+        return self._speed
+
+    async def measured(self) -> Speed | None:
+        """Returns the speed after a look at it: half a second, once a daemon.
+
+        None when it cannot be measured.
+        """
+        async with self._measuring:
+            if not self._has_measured:
+                self._has_measured = True
+                seen = _speed(await self._ask())
+                if seen is not None:
+                    best = self._speed or seen
+                    self._speed = Speed(max(seen.gflops, best.gflops), max(seen.gbps, best.gbps))
+                    await asyncio.to_thread(self._keep, self._speed)
+        return self._speed
+
+    async def _ask(self) -> Mapping[str, object]:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=worker_environment(os.environ),
+        )
+        try:
+            async with asyncio.timeout(LIMIT_SEC):
+                answer, _ = await process.communicate()
+            value = json.loads(answer)
+        except (TimeoutError, ValueError) as error:
+            logger.warning("the speed could not be measured: %s", error or "no answer")
+            return {}
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return value if isinstance(value, dict) else {}
+
+    def _keep(self, speed: Speed) -> None:
+        durable.make_folder(self._path.parent)
+        durable.write_json(self._path, {**asdict(speed), "machine": _here()})
+
+
+def _here() -> str:
+    """What the figures hold for: a home folder may be shared between machines."""
+    return f"{platform.node()} {platform.machine()} {os.cpu_count()} cores"
+
+
+def _speed(found: Mapping[str, object]) -> Speed | None:
+    gflops, gbps = found.get("gflops"), found.get("gbps")
+    if not isinstance(gflops, (int, float)) or not isinstance(gbps, (int, float)):
+        return None
+    return Speed(float(gflops), float(gbps)) if gflops > 0 and gbps > 0 else None
