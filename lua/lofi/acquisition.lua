@@ -1,9 +1,9 @@
 ---Bringing a model onto the machine as the person sees it: what runs it first, then what it costs,
 ---a yes, progress, the end.
 
-local choices = require('lofi.choices')
 local installation = require('lofi.installation')
 local models = require('lofi.models')
+local picker = require('lofi.picker')
 local ui = require('lofi.ui')
 local units = require('lofi.units')
 
@@ -40,7 +40,7 @@ local function bring(name, opts, is_yes, callback)
       if not err or err.code ~= 'DOWNLOAD_CONSENT_REQUIRED' then
         return callback(err, result)
       end
-      choices.confirm(question(err.data, err.message), false, function()
+      picker.confirm(question(err.data, err.message), false, function()
         opts.consent = true
         models.setup_backend(name, opts, callback)
       end)

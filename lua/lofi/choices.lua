@@ -1,14 +1,12 @@
----What can be completed or picked: tracks, jobs, presets, prompts. Completion returns what is
----known now and asks the daemon for the next time.
+---What completion offers: tracks, jobs, presets, prompts, files. It returns what is known now and
+---asks the daemon for the next time.
 
-local config = require('lofi.config')
 local daemon = require('lofi.daemon')
 local state = require('lofi.state')
-local ui = require('lofi.ui')
 
 local M = {}
 
----Completion needs no more; pickers ask for all.
+---Nobody completes among more.
 local TRACK_LIMIT = 200
 local REFRESH_GAP_MS = 2000
 
@@ -76,54 +74,6 @@ end
 ---@return string[]
 function M.files(lead)
   return vim.fn.getcompletion(lead, 'file')
-end
-
----Returns a track in one line: star, length, title, backend, day.
----@param track lofi.Track
----@return string
-function M.line_of(track)
-  local star = track.favorite and config.get('ui.icons.favorite') or ' '
-  local day = (track.created_at or ''):sub(1, 10)
-  local title = vim.fn.strcharpart(track.title or track.track_id, 0, 60)
-  local length = ui.clock(track.duration_sec)
-  return ('%s %6s  %s  %s  %s'):format(star, length, title, track.backend, day)
-end
-
----Lets the person pick a track.
----@param prompt string
----@param callback fun(track: lofi.Track)
-function M.pick_track(prompt, callback)
-  daemon.request('cache_list', {}, function(err, result)
-    if err then
-      return ui.error(err)
-    elseif #result.tracks == 0 then
-      return ui.notify('there is no track yet; :Lofi generate makes one')
-    end
-    vim.ui.select(result.tracks, {
-      prompt = prompt,
-      kind = 'lofi.track',
-      format_item = M.line_of,
-    }, function(track)
-      if track then
-        callback(track)
-      end
-    end)
-  end)
-end
-
----Asks yes or no; `is_yes` answers for the person.
----@param question string
----@param is_yes boolean
----@param callback fun()
-function M.confirm(question, is_yes, callback)
-  if is_yes then
-    return callback()
-  end
-  vim.ui.select({ 'Yes', 'No' }, { prompt = question, kind = 'lofi.confirm' }, function(choice)
-    if choice == 'Yes' then
-      callback()
-    end
-  end)
 end
 
 return M

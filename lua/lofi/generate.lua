@@ -10,6 +10,7 @@ local nearest = require('lofi.nearest')
 local options = require('lofi.options')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
+local units = require('lofi.units')
 
 local M = {}
 
@@ -97,7 +98,7 @@ function M.start(opts, callback)
   check.type('callback', callback, 'function?')
   opts = type(opts) == 'string' and { prompt = opts } or opts --[[@as lofi.Generate]]
   local speak = answer.to(callback, function(track)
-    return ('ready: %s (%s)'):format(track.title or track.track_id, ui.clock(track.duration_sec))
+    return ('ready: %s (%s)'):format(track.title or track.track_id, units.clock(track.duration_sec))
   end)
   local function done(err, track, all)
     if err and err.code == 'GENERATION_CANCELLED' and not callback then
@@ -130,6 +131,7 @@ function M.start_preset(name, opts, callback)
       return
     end
     local question = nearest.question(name, M.preset_names(), 2)
+    question = question ~= '' and question or ':Lofi generate @<Tab> lists what there is.'
     local unknown = errors.new('INVALID_PARAMS', ('there is no preset @%s'):format(name), question)
     answer.to(callback)(err or unknown)
   end

@@ -67,28 +67,6 @@ local function check_python(python)
   vim.health.ok('packages are there')
 end
 
----@return boolean is_running
-local function check_daemon()
-  vim.health.start('Daemon')
-  local found, err = launch.find()
-  if not found then
-    vim.health.warn(err.message, { err.hint })
-  else
-    vim.health.ok(('command: %s (%s)'):format(table.concat(found.cmd, ' '), found.source))
-    for _, name in ipairs(found.missing) do
-      vim.health.warn(name .. ' does not exist', { 'Correct or remove it.' })
-    end
-  end
-  vim.health.info('log of the plugin: ' .. log.path())
-  if not daemon.is_running() then
-    vim.health.info('the daemon is not running here; the rest ' .. LATER)
-  end
-  if found and found.python then
-    check_python(found.python)
-  end
-  return daemon.is_running()
-end
-
 ---@param method string
 ---@param params table
 ---@param limit_ms integer
@@ -120,17 +98,46 @@ local function report(item)
   end
 end
 
-local function check_with_daemon()
+---@return boolean answers
+local function check_connection()
   local pong, err, took_ms = ask('ping', {}, DOCTOR_LIMIT_MS)
   if not pong then
     local advice = { 'Run :Lofi daemon restart.' }
-    return vim.health.error(err and err.message or 'the daemon does not answer', advice)
+    vim.health.error(err and err.message or 'the daemon does not answer', advice)
+    return false
   end
   vim.health.ok(('the daemon answers in %.0f ms, protocol %d'):format(took_ms, pong.protocol))
   if pong.version ~= version.plugin then
     local text = 'the daemon is version %s, the plugin %s'
     vim.health.warn(text:format(pong.version, version.plugin), { 'Run :Lofi daemon restart.' })
   end
+  return true
+end
+
+---@return boolean answers
+local function check_daemon()
+  vim.health.start('Daemon')
+  local found, err = launch.find()
+  if not found then
+    vim.health.warn(err.message, { err.hint })
+  else
+    vim.health.ok(('command: %s (%s)'):format(table.concat(found.cmd, ' '), found.source))
+    for _, name in ipairs(found.missing) do
+      vim.health.warn(name .. ' does not exist', { 'Correct or remove it.' })
+    end
+  end
+  vim.health.info('log of the plugin: ' .. log.path())
+  if daemon.is_running() then
+    return check_connection()
+  end
+  vim.health.info('the daemon is not running here; the rest ' .. LATER)
+  if found and found.python then
+    check_python(found.python)
+  end
+  return false
+end
+
+local function check_with_doctor()
   local findings, why = ask('doctor', {}, DOCTOR_LIMIT_MS)
   if not findings then
     return vim.health.warn(why and why.message or 'the daemon takes long to look', { 'Try again.' })
@@ -166,7 +173,7 @@ function M.check()
   check_neovim()
   check_configuration()
   if check_daemon() then
-    check_with_daemon()
+    check_with_doctor()
   end
   check_integrations()
 end

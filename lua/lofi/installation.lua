@@ -1,9 +1,9 @@
 ---Making the Python environment as the person sees it: the question, the progress, the end.
 
-local choices = require('lofi.choices')
 local environment = require('lofi.environment')
 local errors = require('lofi.errors')
 local launch = require('lofi.launch')
+local picker = require('lofi.picker')
 local progress = require('lofi.progress')
 local ui = require('lofi.ui')
 local units = require('lofi.units')
@@ -71,7 +71,7 @@ function M.prepare(is_yes, callback)
       local hint = ("Run: %s -m pip install '%s'"):format(python, packages)
       return callback(errors.new('DEPENDENCY_MISSING', message, hint))
     end
-    choices.confirm(neural_question(build), is_yes, function()
+    picker.confirm(neural_question(build), is_yes, function()
       ui.notify(('%s: %s'):format(build.name, build.reason))
       M.start(callback, build, callback)
     end)

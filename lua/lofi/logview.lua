@@ -34,6 +34,9 @@ local function text_of(result)
     local text = ('%s %-5s %s: %s'):format(line.time, line.level, line.logger, line.message)
     vim.list_extend(lines, vim.split(text, '\n'))
   end
+  if #result.lines == 0 then
+    lines[#lines + 1] = '# nothing was logged at this level; :Lofi log debug shows most'
+  end
   return lines
 end
 

@@ -2,7 +2,7 @@
 ---The daemon has the ranges; a test compares this table with `python/lofi/parameters.py`.
 
 ---@class lofi.Parameter
----@field kind 'int'|'num'|'str'|'bool'|'list'|'audio'|'any'
+---@field kind 'int'|'num'|'str'|'bool'|'list'|'texts'|'audio'|'any'
 ---@field values? string[]
 
 local M = {}
@@ -34,7 +34,7 @@ M.TABLE = {
   dcw_high_scaler = of('num'),
   dcw_scaler = of('num'),
   density = of('num'),
-  duration_sec = of('any'),
+  duration_sec = of('num'),
   edit_n_avg = of('int'),
   edit_n_max = of('num'),
   edit_n_min = of('num'),
@@ -96,7 +96,7 @@ M.TABLE = {
   source = of('audio'),
   style = of('str', 'lofi', 'jazz', 'ambient', 'house', 'rain'),
   swing = of('num'),
-  tags = of('list'),
+  tags = of('texts'),
   task = of(
     'str',
     'text2music',
@@ -188,9 +188,9 @@ function M.read(name, text)
   if (kind == 'int' or kind == 'num' or kind == 'any') and tonumber(text) then
     return tonumber(text)
   end
-  if kind == 'list' then
+  if kind == 'list' or kind == 'texts' then
     return vim.tbl_map(function(item)
-      return tonumber(item) or item
+      return kind == 'list' and tonumber(item) or item
     end, vim.split(text, ',', { trimempty = true }))
   end
   if kind == 'audio' then

@@ -3,6 +3,7 @@
 local answer = require('lofi.answer')
 local check = require('lofi.check')
 local state = require('lofi.state')
+local units = require('lofi.units')
 
 local M = {}
 
@@ -20,14 +21,21 @@ function M.play(track, callback)
   answer.ask('play', params, callback)
 end
 
+---Returns what is said where a command found nothing to act on.
+---@param playback lofi.Playback
+---@return string?
+local function say_idle(playback)
+  return playback.state == 'stopped' and 'nothing plays; :Lofi starts music' or nil
+end
+
 ---@param callback? lofi.Callback
 function M.pause(callback)
-  answer.ask('pause', {}, callback)
+  answer.ask('pause', {}, callback, say_idle)
 end
 
 ---@param callback? lofi.Callback
 function M.resume(callback)
-  answer.ask('resume', {}, callback)
+  answer.ask('resume', {}, callback, say_idle)
 end
 
 ---@param callback? lofi.Callback
@@ -45,13 +53,13 @@ end
 ---@param callback? lofi.Callback
 function M.skip(count, callback)
   check.type('count', count, 'number?')
-  answer.ask('skip', { count = count }, callback)
+  answer.ask('skip', { count = count }, callback, say_idle)
 end
 
 ---Restarts the track when more than 3 s in, else goes to the one before.
 ---@param callback? lofi.Callback
 function M.previous(callback)
-  answer.ask('previous', {}, callback)
+  answer.ask('previous', {}, callback, say_idle)
 end
 
 ---@param text string
@@ -81,16 +89,14 @@ function M.seek(position, callback)
   end
   local is_distance = type(position) == 'string' and sign
   local signed = sign == '-' and -seconds or seconds
-  answer.ask('seek', is_distance and { delta_sec = signed } or { position_sec = signed }, callback)
+  local params = is_distance and { delta_sec = signed } or { position_sec = signed }
+  answer.ask('seek', params, callback, say_idle)
 end
 
 ---@param result { level: number, muted: boolean }
 ---@return string
 local function say_volume(result)
-  return ('volume %d%%%s'):format(
-    math.floor(result.level * 100 + 0.5),
-    result.muted and ', muted' or ''
-  )
+  return units.volume(result.level, result.muted)
 end
 
 ---Sets the volume; without arguments returns the one known.

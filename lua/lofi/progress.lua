@@ -13,67 +13,71 @@ local MIN_GAP_MS = 500
 
 ---@class lofi.progress.Channel
 ---@field show fun(text: string, percent: integer)
----@field clear fun(outcome: 'success'|'failed'|'cancel', text: string)
+---@field clear fun(outcome: lofi.progress.Outcome, text: string)
+---@alias lofi.progress.Outcome 'success'|'failed'|'cancel'
 
 local ID = 'lofi.progress'
+local TITLE = 'lofi'
+---What Neovim's own progress message puts before the text: `lofi:  45% `.
+local NATIVE_CELLS = 11
 local is_shown = false
 local shown_at_ms = -math.huge
 ---What the notifier gave us to replace the message by.
 local last_record
 
+---@param text string
+---@param status 'running'|lofi.progress.Outcome
+---@param percent integer?
+local function echo_native(text, status, percent)
+  vim.api.nvim_echo({ { text } }, false, {
+    id = ID,
+    kind = 'progress',
+    source = 'lofi',
+    title = TITLE,
+    status = status,
+    percent = percent,
+  })
+end
+
+---@param text string
+---@param timeout false|integer
+local function notify(text, timeout)
+  last_record = vim.notify('lofi: ' .. text, vim.log.levels.INFO, {
+    id = ID,
+    title = TITLE,
+    replace = last_record,
+    timeout = timeout,
+    hide_from_history = true,
+  })
+end
+
 ---@type table<string, lofi.progress.Channel>
 local channels = {
   native = {
     show = function(text, percent)
-      vim.api.nvim_echo({ { text } }, false, {
-        id = ID,
-        kind = 'progress',
-        source = 'lofi',
-        title = 'lofi',
-        status = 'running',
-        percent = percent,
-      })
+      -- Neovim draws the percentage itself.
+      local rest = text:gsub('%s?%d+%%,?', '', 1)
+      echo_native(ui.fitting(rest, NATIVE_CELLS), 'running', percent)
     end,
     clear = function(outcome, text)
-      vim.api.nvim_echo({ { text } }, false, {
-        id = ID,
-        kind = 'progress',
-        source = 'lofi',
-        title = 'lofi',
-        status = outcome,
-        percent = outcome == 'success' and 100 or nil,
-      })
-      vim.api.nvim_echo({ { '' } }, false, {}) -- its last state would stay on the command line
+      echo_native(text, outcome, outcome == 'success' and 100 or nil)
+      ui.clear_line() -- its last state would stay there
     end,
   },
   notify = {
     show = function(text)
-      last_record = vim.notify('lofi: ' .. text, vim.log.levels.INFO, {
-        id = ID,
-        title = 'lofi',
-        replace = last_record,
-        timeout = false,
-        hide_from_history = true,
-      })
+      notify(text, false)
     end,
     clear = function(_, text)
-      vim.notify('lofi: ' .. text, vim.log.levels.INFO, {
-        id = ID,
-        title = 'lofi',
-        replace = last_record,
-        timeout = 1000,
-        hide_from_history = true,
-      })
+      notify(text, 1000)
       last_record = nil
     end,
   },
   cmdline = {
     show = function(text)
-      vim.api.nvim_echo({ { 'lofi: ' .. text, 'LofiGenerating' } }, false, {})
+      vim.api.nvim_echo({ { ui.fitting('lofi: ' .. text), 'LofiGenerating' } }, false, {})
     end,
-    clear = function()
-      vim.api.nvim_echo({ { '' } }, false, {})
-    end,
+    clear = ui.clear_line,
   },
 }
 
@@ -90,12 +94,6 @@ end
 
 ---What a phase is called; most of them say nothing to a person.
 local WORDS = { loading = 'loading the model', planning = 'planning' }
-
----Whether the person types on the command line or answers a prompt there.
----@return boolean
-local function is_command_line_busy()
-  return vim.api.nvim_get_mode().mode:find('^[cr]') ~= nil
-end
 
 ---@param running lofi.Job
 ---@return string
@@ -116,27 +114,33 @@ local function furthest()
   return best
 end
 
-local function show()
-  local channel = channels[M.channel()]
-  local now_ms = vim.uv.hrtime() / 1e6
-  if not channel or is_command_line_busy() or now_ms - shown_at_ms < MIN_GAP_MS then
-    return
-  end
-  local best = furthest()
-  if best then
+---Shows a text where progress is shown, unless the place is taken or it was just drawn.
+---@param text string
+---@param percent integer?
+---@param gap_ms integer
+local function show(text, percent, gap_ms)
+  local channel, now_ms = channels[M.channel()], vim.uv.hrtime() / 1e6
+  if channel and ui.is_line_free() and now_ms - shown_at_ms >= gap_ms then
     is_shown, shown_at_ms = true, now_ms
-    channel.show(text_of(best), best.percent)
+    channel.show(text, percent or 0)
   end
 end
 
----@param outcome 'success'|'failed'|'cancel'
+local function show_job()
+  local best = furthest()
+  if best then
+    show(text_of(best), best.percent, MIN_GAP_MS)
+  end
+end
+
+---@param outcome lofi.progress.Outcome
 ---@param text string
 local function clear(outcome, text)
   local channel = channels[M.channel()]
   if not is_shown or not channel or furthest() then
     return -- nothing to clear, or another of our tracks is being made
   end
-  if is_command_line_busy() then
+  if ui.is_command_line_busy() then
     return vim.defer_fn(function()
       clear(outcome, text)
     end, MIN_GAP_MS)
@@ -149,13 +153,7 @@ end
 ---@param text string
 ---@param percent? integer Of work that tells it often: at most two updates a second are shown
 function M.say(text, percent)
-  local channel = channels[M.channel()]
-  local now_ms = vim.uv.hrtime() / 1e6
-  local is_too_soon = percent and now_ms - shown_at_ms < MIN_GAP_MS
-  if channel and not is_command_line_busy() and not is_too_soon then
-    is_shown, shown_at_ms = true, now_ms
-    channel.show(text, percent or 0)
-  end
+  show(text, percent, percent and MIN_GAP_MS or 0)
 end
 
 ---Takes that line away.
@@ -164,19 +162,17 @@ function M.done(is_success)
   clear(is_success and 'success' or 'failed', is_success and 'ready' or 'failed')
 end
 
-events.on('generation_start', show)
-events.on('generation_progress', show)
-events.on('generation_complete', function()
-  clear('success', 'ready')
-end)
-events.on('generation_error', function()
-  clear('failed', 'failed')
-end)
-events.on('generation_cancelled', function()
-  clear('cancel', 'cancelled')
-end)
-events.on('daemon_exit', function()
-  clear('failed', 'the daemon ended')
-end)
+events.on('generation_start', show_job)
+events.on('generation_progress', show_job)
+for event, ending in pairs({
+  generation_complete = { 'success', 'ready' },
+  generation_error = { 'failed', 'failed' },
+  generation_cancelled = { 'cancel', 'cancelled' },
+  daemon_exit = { 'failed', 'the daemon ended' },
+}) do
+  events.on(event, function()
+    clear(ending[1], ending[2])
+  end)
+end
 
 return M

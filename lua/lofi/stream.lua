@@ -47,8 +47,9 @@ local function ask() -- the daemon draws the seed, another one each time
       ask()
     end
     if err.code ~= 'GENERATION_CANCELLED' then
-      ui.error(err)
+      return ui.error(err)
     end
+    ui.notify('cancelled; the music ends with what is made already')
   end)
   own.is_quiet = newest ~= nil
   return own

@@ -1,20 +1,26 @@
----What the person sees without asking: notices, errors with their hints, the statusline. Reads
----what is known and never asks the daemon.
+---What is said to the person: notices, errors with their hints. Nothing said here makes anybody
+---press Enter.
 
 local config = require('lofi.config')
 local events = require('lofi.events')
-local state = require('lofi.state')
+local notice = require('lofi.notice')
+local statusline = require('lofi.statusline')
 
 local M = {}
 
-local REDRAW_EVERY_MS = 1000
----What 'showcmd' and 'ruler' take of it.
-local COMMAND_LINE_MARGIN = 12
+M.statusline = statusline.text
 
----Whether the statusline was ever drawn; until then nobody needs it redrawn.
-local is_statusline_used = false
----@type uv.uv_timer_t?
-local redraw_timer
+---How long what was said stays before progress may take its place.
+local SAID_MS = 3000
+---How soon to look again whether the command line is free.
+local AGAIN_MS = 200
+local said_at_ms = -math.huge
+---What stands on the command line since then.
+local said = ''
+---The same words again so soon are one piece of news: ten requests that fail of one cause.
+local ECHO_MS = 1000
+local last_words = ''
+local last_at_ms = -math.huge
 
 ---Whether somebody replaced `vim.notify` by a notifier.
 ---@return boolean
@@ -24,156 +30,129 @@ function M.has_notifier()
   return not (source:find('vim/_?[%w_/]*editor%.lua$') or source:find('^=?%?$'))
 end
 
+---Whether messages go elsewhere than to the command line: a notifier, a UI that draws them itself,
+---or the terminal of an editor without a window.
+---@return boolean
+local function has_own_place()
+  local uis = vim.api.nvim_list_uis()
+  local draws_them = vim.iter(uis):any(function(attached)
+    return attached.ext_messages
+  end)
+  return #uis == 0 or draws_them or M.has_notifier()
+end
+
+---Whether the person types on the command line or answers a prompt there.
+---@return boolean
+function M.is_command_line_busy()
+  return vim.api.nvim_get_mode().mode:find('^[cr]') ~= nil
+end
+
+---Whether a passing line, such as progress, may be shown now: nobody types there, and what was
+---said last had its time.
+---@return boolean
+function M.is_line_free()
+  return not M.is_command_line_busy() and vim.uv.hrtime() / 1e6 - said_at_ms >= SAID_MS
+end
+
+---Takes a passing line away. What was said a moment ago comes back.
+function M.clear_line()
+  local is_fresh = vim.uv.hrtime() / 1e6 - said_at_ms < SAID_MS
+  vim.api.nvim_echo({ { is_fresh and said or '' } }, false, {})
+end
+
+---Returns how many cells a message may take before Neovim asks for Enter.
+---@return integer
+local function room()
+  if vim.o.cmdheight == 0 then
+    return 0
+  end
+  return vim.v.echospace + (vim.o.cmdheight - 1) * vim.o.columns
+end
+
+---Returns a text that fits beside `taken` cells of other words.
+---@param text string
+---@param taken? integer
+---@return string
+function M.fitting(text, taken)
+  local cells = math.max(1, room() - (taken or 0))
+  if vim.fn.strdisplaywidth(text) <= cells then
+    return text
+  end
+  local short = vim.fn.strcharpart(text, 0, cells - 1)
+  while vim.fn.strdisplaywidth(short) > cells - 1 do
+    short = vim.fn.strcharpart(short, 0, vim.fn.strchars(short) - 1)
+  end
+  return short .. '…'
+end
+
+---Puts a line into |:messages| without showing it.
+---@param line string
+local function remember(line)
+  vim.cmd.echomsg({ args = { vim.fn.string(line) }, mods = { silent = true } })
+end
+
+---@param level integer
+---@return string? group
+local function group_of(level)
+  return level >= vim.log.levels.ERROR and 'LofiError'
+    or level >= vim.log.levels.WARN and 'LofiPaused'
+    or nil
+end
+
+---@param text string
+---@param hint string May be empty
+---@param level integer
+local function say(text, hint, level)
+  local has_hint = hint ~= ''
+  local line = has_hint and text .. ' – ' .. hint or text
+  if has_own_place() then
+    return vim.notify(has_hint and text .. '\n' .. hint or text, level, { title = 'lofi' })
+  elseif M.is_command_line_busy() then
+    return vim.defer_fn(function()
+      say(text, hint, level)
+    end, AGAIN_MS)
+  end
+  said_at_ms, said = vim.uv.hrtime() / 1e6, ''
+  if vim.fn.strdisplaywidth(line) <= room() then
+    said = line
+    return vim.notify(line, level, { title = 'lofi' })
+  end
+  remember(line)
+  local parts = { { text = (text:gsub('^lofi: ', '')), group = group_of(level) } }
+  parts[2] = has_hint and { text = hint } or nil
+  local is_news = level < vim.log.levels.WARN and room() > 0
+  if is_news or not notice.show(parts) then
+    said = M.fitting(line)
+    vim.api.nvim_echo({ { said, group_of(level) } }, false, {})
+  end
+end
+
 ---@param text string
 ---@param level? integer A vim.log.levels value, INFO when left out
 function M.notify(text, level)
   level = level or vim.log.levels.INFO
-  if not config.get('ui.notify') or level < config.get('ui.notify_level') then
-    return
+  if config.get('ui.notify') and level >= config.get('ui.notify_level') then
+    say('lofi: ' .. text, '', level)
   end
-  text = 'lofi: ' .. text
-  local room = vim.o.columns - COMMAND_LINE_MARGIN
-  if M.has_notifier() or vim.fn.strdisplaywidth(text) <= room then
-    return vim.notify(text, level, { title = 'lofi' })
-  end
-  -- A line too long for the command line would make the person press Enter. :messages has it all.
-  vim.cmd.echomsg({ args = { vim.fn.string(text) }, mods = { silent = true } })
-  local group = level >= vim.log.levels.WARN and 'WarningMsg' or nil
-  vim.api.nvim_echo({ { vim.fn.strcharpart(text, 0, room - 1) .. '…', group } }, false, {})
 end
 
 ---Shows an error and what to do about it. Errors are never switched off.
----@param err lofi.Error
+---@param err { message: string, hint: string? }
 ---@param level? integer ERROR when left out
 function M.error(err, level)
-  local text = 'lofi: ' .. err.message
-  if err.hint and err.hint ~= '' then
-    local line = text .. ' – ' .. err.hint
-    -- Two lines make the person press Enter; one that fits does not.
-    local room = vim.o.columns - COMMAND_LINE_MARGIN
-    local fits = not M.has_notifier() and vim.fn.strdisplaywidth(line) <= room
-    text = fits and line or text .. '\n' .. err.hint
-  end
-  vim.notify(text, level or vim.log.levels.ERROR, { title = 'lofi' })
-end
-
----Returns seconds as people read them: `0:15`, `1:02:30`.
----@param seconds number?
----@return string
-function M.clock(seconds)
-  seconds = math.floor((seconds or 0) + 0.5)
-  if seconds >= 3600 then
-    return ('%d:%02d:%02d'):format(seconds / 3600, seconds / 60 % 60, seconds % 60)
-  end
-  return ('%d:%02d'):format(math.floor(seconds / 60), seconds % 60)
-end
-
-local function start_redrawing()
-  if redraw_timer then
+  local words, now_ms = err.message .. (err.hint or ''), vim.uv.hrtime() / 1e6
+  if words == last_words and now_ms - last_at_ms < ECHO_MS then
     return
   end
-  redraw_timer = assert(vim.uv.new_timer())
-  redraw_timer:start(
-    REDRAW_EVERY_MS,
-    REDRAW_EVERY_MS,
-    vim.schedule_wrap(function()
-      if state.now.playback.state == 'playing' then
-        return vim.cmd.redrawstatus()
-      end
-      if redraw_timer then
-        redraw_timer:close()
-        redraw_timer = nil
-      end
-    end)
-  )
+  last_words, last_at_ms = words, now_ms
+  say('lofi: ' .. err.message, err.hint or '', level or vim.log.levels.ERROR)
 end
 
----What changes the statusline; each is followed by drawing it anew, if it ever showed us.
-local REDRAWING = {
-  'generation_start',
-  'generation_progress',
-  'generation_complete',
-  'generation_error',
-  'generation_cancelled',
-  'download_progress',
-  'download_complete',
-  'download_error',
-  'download_cancelled',
-  'playback_start',
-  'playback_end',
-  'playback_state',
-  'daemon_exit',
-}
-for _, event in ipairs(REDRAWING) do
-  events.on(event, function()
-    if is_statusline_used then
-      vim.cmd.redrawstatus()
-    end
-  end)
-end
-
----@param playback lofi.Playback
----@param opts lofi.StatuslineOpts
----@return string
-local function title_of(playback, opts)
-  if not opts.title or not playback.title then
-    return ''
-  end
-  local limit = type(opts.title) == 'number' and opts.title or 40
-  return ' ' .. vim.fn.strcharpart(playback.title, 0, limit)
-end
-
----@class lofi.StatuslineOpts
----@field title? boolean|integer Show the title, in at most so many characters
----@field icons? table<string, string> In place of `ui.icons`
----@field format? fun(snapshot: lofi.State): string?
-
----Returns what happens now in a few characters, or nil: `▶ 0:15/0:30`, `▶ 0:15 ◌ 45%`.
----@param opts? lofi.StatuslineOpts
----@return string?
-function M.statusline(opts)
-  opts = opts or {}
-  if not config.get('ui.statusline') then
-    return nil
-  end
-  is_statusline_used = true
-  if opts.format then
-    return opts.format(state.now)
-  end
-  local function icon(name)
-    return (opts.icons or {})[name] or config.get('ui.icons.' .. name)
-  end
-  local playback, generation = state.now.playback, state.generating()
-  local parts = {}
-  if playback.state == 'playing' or playback.state == 'paused' then
-    local text = icon(playback.state) .. ' ' .. M.clock(math.floor(state.position_sec()))
-    if not generation and playback.duration_sec then
-      text = text .. '/' .. M.clock(playback.duration_sec)
-    end
-    if playback.muted then
-      text = text .. ' ' .. icon('muted')
-    end
-    parts[1] = text .. title_of(playback, opts)
-  end
-  if playback.state == 'playing' then
-    start_redrawing()
-  end
-  if generation then
-    parts[#parts + 1] = ('%s %d%%'):format(icon('generating'), generation.percent)
-  end
-  local _, download = next(state.now.downloads)
-  if download and download.overall_percent then
-    parts[#parts + 1] = ('%s ⇣ %d%%'):format(icon('generating'), download.overall_percent)
-  end
-  return #parts > 0 and table.concat(parts, ' ') or nil
-end
-
--- What the daemon says of itself, unasked: no sound device, a full disk, settings that differ.
+-- What nobody asked for: no sound device, a full disk, settings that differ, a daemon that stays
+-- away.
 for _, event in ipairs({ 'playback_error', 'daemon_error' }) do
   events.on(event, function(data)
-    if not data.fatal then
-      M.error(data, vim.log.levels.WARN)
-    end
+    M.error(data, data.fatal and vim.log.levels.ERROR or vim.log.levels.WARN)
   end)
 end
 

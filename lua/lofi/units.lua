@@ -29,4 +29,31 @@ function M.left(seconds)
   return ('%d h %d min'):format(math.floor(minutes / 60), minutes % 60)
 end
 
+---Returns seconds as people read them: `0:15`, `1:02:30`.
+---@param seconds number?
+---@return string
+function M.clock(seconds)
+  seconds = math.floor((seconds or 0) + 0.5)
+  if seconds >= 3600 then
+    return ('%d:%02d:%02d'):format(seconds / 3600, seconds / 60 % 60, seconds % 60)
+  end
+  return ('%d:%02d'):format(math.floor(seconds / 60), seconds % 60)
+end
+
+---Returns a count with its word: `1 track`, `3 tracks`.
+---@param count integer
+---@param word string
+---@return string
+function M.count(count, word)
+  return ('%d %s%s'):format(count, word, count == 1 and '' or 's')
+end
+
+---Returns a volume: `volume 60%, muted`.
+---@param level number 0..1
+---@param is_muted boolean
+---@return string
+function M.volume(level, is_muted)
+  return ('volume %d%%%s'):format(math.floor(level * 100 + 0.5), is_muted and ', muted' or '')
+end
+
 return M

@@ -8,18 +8,15 @@ colours and drawn cell by cell. The text of it goes beside the picture as `scree
 
 from __future__ import annotations
 
-import contextlib
 import html
 import re
-import shlex
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.clock import until
 from tests.nvim import get_nvim
 from tests.nvim.editor import REPO, Home
+from tests.nvim.terminal import Terminal
 
 COLUMNS, ROWS = 92, 24
 CELL_WIDTH, CELL_HEIGHT, MARGIN = 8.4, 18, 14
@@ -129,52 +126,20 @@ def draw(screen: str) -> str:
 
 def capture(program: Path, home: Home) -> str:
     """Returns the screen, colours and all, while music plays and another track is made."""
-    socket = str(home.root / "tmux")
-
-    def tmux(*words: str) -> str:
-        command = ["tmux", "-S", socket, "-f", "/dev/null", *words]
-        done = subprocess.run(
-            command, check=True, capture_output=True, text=True, env=home.environment
-        )
-        return done.stdout
-
-    def type_in(text: str) -> None:
-        tmux("send-keys", "-l", text)
-        tmux("send-keys", "Enter")
-
-    def wait(seconds: float, *words: str) -> None:
-        shown = ""
-
-        def sees() -> bool:
-            nonlocal shown
-            shown = tmux("capture-pane", "-p")
-            return all(word in shown for word in words)
-
-        try:
-            until(sees, seconds, f"{words}")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; the screen:\n{shown}") from None
-
     init = home.root / "init.lua"
     init.write_text(START, encoding="utf-8")
-    home.environment |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-    command = [str(program), "--clean", "-n", "--cmd", f"set rtp^={REPO}", "-u", str(init), SHOWN]
-    tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), "-c", str(REPO),
-         f"exec {shlex.join(command)}")  # fmt: skip
+    terminal = Terminal(program, home, "-u", str(init), SHOWN, columns=COLUMNS, rows=ROWS)
     try:
-        tmux("set-option", "-g", "status", "off")
-        tmux("resize-window", "-x", str(COLUMNS), "-y", str(ROWS))
-        wait(20, "music.py")
-        type_in(":Lofi")
-        wait(40, "▶ 0:0")
-        type_in(":Lofi generate rainy night, jazzy piano 120")
-        wait(60, "generating", "◌")
-        type_in(":Lofi status")
-        wait(20, "playing", "volume")
-        return tmux("capture-pane", "-p", "-e")
+        terminal.wait(20, "music.py")
+        terminal.type(":Lofi")
+        terminal.wait(40, "▶ 0:0")
+        terminal.type(":Lofi generate rainy night, jazzy piano 120")
+        terminal.wait(60, "generating", "◌")
+        terminal.type(":Lofi status")
+        terminal.wait(20, "playing", "volume")
+        return terminal.colored()
     finally:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            tmux("kill-server")
+        terminal.close()
 
 
 def main() -> None:

@@ -22,8 +22,11 @@ ALLOWED = {
     "sheet": BASE,
     "session": BASE | {"config", "launch", "rpc"},
     "daemon": CORE | {"launch", "session"},
-    "ui": CORE,
+    "statusline": CORE,
     "float": CORE,
+    "notice": {"float"},
+    "ui": CORE | {"notice", "statusline"},
+    "picker": CORE | {"daemon", "ui"},
     "job": CORE | {"daemon"},
     "answer": CORE | {"daemon", "ui"},
     "progress": CORE | {"job", "ui"},
@@ -45,17 +48,17 @@ ALLOWED = {
         "progress",
         "ui",
     },
-    "choices": CORE | {"daemon", "generate", "ui"},
-    "installation": CORE | {"choices", "environment", "launch", "progress", "ui"},
-    "acquisition": CORE | {"choices", "installation", "models", "ui"},
+    "choices": CORE | {"daemon", "generate"},
+    "installation": CORE | {"environment", "launch", "picker", "progress", "ui"},
+    "acquisition": CORE | {"installation", "models", "picker", "ui"},
     "logview": CORE | {"answer", "daemon"},
     "health": CORE | {"daemon", "launch", "progress"},
     "command": CORE | {"ui", "commands"},
     "types": set(),
 }
 COMMANDS = CORE | {"init", "acquisition", "answer", "choices", "daemon", "environment", "float",
-                   "generate", "installation", "launch", "logview", "models", "planning", "sheet",
-                   "stream", "ui"}  # fmt: skip
+                   "generate", "installation", "launch", "logview", "models", "picker",
+                   "planning", "sheet", "stream", "ui"}  # fmt: skip
 FILES = sorted((REPO / "lua" / "lofi").rglob("*.lua"))
 
 

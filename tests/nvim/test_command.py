@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clock import until
 from tests.nvim.conftest import Talk
-from tests.nvim.editor import Editor, Script
+from tests.nvim.editor import REPO, Editor, Script
 
 SUBCOMMANDS = (
     "generate prompt cancel queue play pause resume toggle stop skip prev seek volume device list "
@@ -140,9 +142,9 @@ def test_what_it_asks_for(talk: Talk, command: str, method: str, params: dict[st
     ("command", "method", "words"),
     [
         ("Lofi queue", "queue_status", ["45%", "slow bells", "1.", "next"]),
-        ("Lofi status", "status", ["playing  0:15 / 0:30  a title", "volume 50%", "clients 2"]),
+        ("Lofi status", "status", ["playing  0:15 / 0:30  a title", "volume 50%", "2 clients"]),
         ("Lofi backends", "get_backends", ["* procedural", "ready", "5..600 s"]),
-        ("Lofi cache", "cache_stats", ["3 tracks, 1 favourites", "1.5 MB of 2048 MB", "/tracks"]),
+        ("Lofi cache", "cache_stats", ["3 tracks, 1 favourite", "1.5 MB of 2048 MB", "/tracks"]),
         ("Lofi recipe abcd", "cache_recipe", ['prompt="soft rain"', "seed=4"]),
         ("Lofi config", "config_get", ["model.backend", '"auto"', "setup"]),
         ("Lofi log", "logs_tail", ["/log", "warn  lofi.x: something"]),
@@ -167,7 +169,9 @@ def test_picking_a_backend_and_a_tracks_line(talk: Talk) -> None:
     until(lambda: script.asked("backend_select"), 5, "the choice")
     editor.command("Lofi list")
     items = editor.until("_G.seen.asked[1] and _G.seen.asked[1].items", 5)
-    assert items == ["★   1:03  a title  procedural  2026-01-31"]
+    assert [item.split() for item in items] == [
+        ["★", "1:03", "a", "title", "procedural", "2026-01-31"]
+    ]
 
 
 @pytest.mark.every_nvim
@@ -247,6 +251,34 @@ def test_the_plug_keys_do_what_they_say(talk: Talk) -> None:
         keys = editor.nvim.replace_termcodes(f"<Plug>(lofi-{plug})")
         editor.nvim.feedkeys(keys, "mx")
         until(lambda: script.asked(method), 10, method)  # noqa: B023
+
+
+def test_help_works_in_a_plain_clone(editor: Editor, tmp_path: Path) -> None:
+    """Nobody has run :helptags there."""
+    for name in ("lua", "plugin"):
+        (tmp_path / name).symlink_to(REPO / name)
+    (tmp_path / "doc").mkdir()
+    shutil.copy(REPO / "doc" / "lofi.txt", tmp_path / "doc")
+    editor.command(f"set rtp-={REPO} rtp^={tmp_path}")
+    editor.command("Lofi help seek")
+    assert editor.lua("return vim.bo.buftype") == "help"
+    assert "Lofi seek" in "\n".join(editor.nvim.current.buffer[:])
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "skip", "prev", "seek 10"])
+def test_a_command_with_nothing_to_act_on_says_so(talk: Talk, command: str) -> None:
+    stopped = [{"result": {"state": "stopped", "volume": 0.5, "muted": False}}]
+    methods = ("pause", "resume", "skip", "previous", "seek")
+    editor, _ = talk(dict.fromkeys(methods, stopped))
+    editor.command(f"Lofi {command}")
+    assert editor.notice("nothing plays").endswith(":Lofi starts music")
+
+
+def test_an_empty_log_says_so(talk: Talk) -> None:
+    editor, _ = talk({"logs_tail": [{"result": {"path": "/log", "lines": []}}]})
+    editor.command("Lofi log")
+    text = "table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), ' ')"
+    editor.until(f"{text}:find('nothing was logged', 1, true)", 5)
 
 
 def test_help_opens_at_its_topic(editor: Editor) -> None:

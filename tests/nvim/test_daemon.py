@@ -77,7 +77,7 @@ def test_after_three_returns_it_stays_away_and_says_so(talk: Talk) -> None:
 
 def test_who_asks_again_at_once_waits_for_the_one_that_comes_back(talk: Talk) -> None:
     """Without the back-off a daemon that dies of a request would be started without end."""
-    editor, script = talk({"ping": [{"kill": int(signal.SIGKILL)}]})
+    editor, _ = talk({"ping": [{"kill": int(signal.SIGKILL)}]})
     began = time.monotonic()
     editor.lua(
         """

@@ -50,7 +50,7 @@ def test_by_itself_it_takes_the_best_there_is(talk: Talk) -> None:
         assert editor.lua("return require('lofi.progress').channel()") == "native"
         editor.lua(LISTEN)
         assert echoed(editor) == [
-            ["generating 10% (12 s)", "progress", "running", 10],
+            ["generating (12 s)", "progress", "running", 10],
             ["ready", "progress", "success", 100],
             ["", "", "", -1],
         ]

@@ -1,10 +1,10 @@
 ---Bare `:Lofi`: music at once. Pauses, resumes or goes on; with nothing loaded it starts the
 ---endless stream, and sets Python up first where there is none.
 
-local choices = require('lofi.choices')
 local daemon = require('lofi.daemon')
 local installation = require('lofi.installation')
 local lofi = require('lofi')
+local picker = require('lofi.picker')
 local state = require('lofi.state')
 local stream = require('lofi.stream')
 local ui = require('lofi.ui')
@@ -13,7 +13,7 @@ local M = {}
 
 ---@param call lofi.Call
 local function offer_setup(call)
-  choices.confirm(installation.question(), call.bang, function()
+  picker.confirm(installation.question(), call.bang, function()
     installation.start(function()
       M.run(call)
     end)

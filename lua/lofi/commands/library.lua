@@ -6,7 +6,9 @@ local arguments = require('lofi.arguments')
 local choices = require('lofi.choices')
 local float = require('lofi.float')
 local lofi = require('lofi')
+local picker = require('lofi.picker')
 local ui = require('lofi.ui')
+local units = require('lofi.units')
 
 ---@type table<string, lofi.Subcommand>
 local M = {}
@@ -21,7 +23,7 @@ M.list = {
   usage = '',
   text = 'pick a track and play it',
   run = function()
-    choices.pick_track('Tracks', function(track)
+    picker.from('tracks', 'Tracks', function(track)
       lofi.play(track.track_id)
     end)
   end,
@@ -68,14 +70,14 @@ M.delete = {
   text = 'delete a track, after asking; pick one without an id',
   run = function(call)
     local function delete(id, title)
-      choices.confirm(('Delete %s?'):format(title), call.bang, function()
+      picker.confirm(('Delete %s?'):format(title), call.bang, function()
         lofi.cache_delete(id)
       end)
     end
     if call.words[1] then
       return delete(call.words[1], call.words[1])
     end
-    choices.pick_track('Delete', function(track)
+    picker.from('tracks', 'Delete', function(track)
       delete(track.track_id, track.title)
     end)
   end,
@@ -171,13 +173,7 @@ M.recipe = {
           return ui.error(err)
         end
         lofi.track(id, function(_, found)
-          local lines = recipe_lines(result.request, found and found.plan)
-          float.open({
-            title = 'lofi recipe',
-            draw = function()
-              return lines
-            end,
-          })
+          float.show('lofi recipe', recipe_lines(result.request, found and found.plan))
         end)
       end)
     end)
@@ -189,10 +185,11 @@ M.recipe = {
 ---@return lofi.float.Line[]
 local function stats_lines(stats)
   local limit = stats.max_mb and stats.max_mb > 0 and (' of %d MB'):format(stats.max_mb) or ''
+  local tracks, favourites = units.count(stats.count, 'track'), stats.favorites
   local lines = {
-    { text = ('%d tracks, %d favourites'):format(stats.count, stats.favorites) },
+    { text = ('%s, %s'):format(tracks, units.count(favourites, 'favourite')) },
     { text = ('%.1f MB%s'):format(stats.size_mb, limit) },
-    { text = ('%s of music'):format(ui.clock(stats.total_duration_sec)) },
+    { text = ('%s of music'):format(units.clock(stats.total_duration_sec)) },
     { text = stats.dir, group = 'LofiDim' },
   }
   return lines
@@ -204,17 +201,11 @@ local CACHE_ACTIONS = {
       if err then
         return ui.error(err)
       end
-      local lines = stats_lines(stats)
-      float.open({
-        title = 'lofi cache',
-        draw = function()
-          return lines
-        end,
-      })
+      float.show('lofi cache', stats_lines(stats))
     end)
   end,
   clear = function(call)
-    choices.confirm('Delete all tracks but favourites?', call.bang, function()
+    picker.confirm('Delete all tracks but favourites?', call.bang, function()
       lofi.cache_clear()
     end)
   end,

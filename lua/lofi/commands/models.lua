@@ -1,9 +1,9 @@
 ---Subcommands about models on disk: verify, remove. Bringing them is `setup`.
 
 local arguments = require('lofi.arguments')
-local choices = require('lofi.choices')
 local float = require('lofi.float')
 local lofi = require('lofi')
+local picker = require('lofi.picker')
 local ui = require('lofi.ui')
 local units = require('lofi.units')
 
@@ -56,13 +56,7 @@ M.verify = {
       if err then
         return ui.error(err)
       end
-      local lines = file_lines(result)
-      float.open({
-        title = 'lofi verify ' .. name,
-        draw = function()
-          return lines
-        end,
-      })
+      float.show('lofi verify ' .. name, file_lines(result))
     end)
   end,
   complete = function(words)
@@ -75,7 +69,7 @@ M.remove = {
   text = "delete a model's files, after asking",
   run = function(call)
     local name, named = read(call, 'remove')
-    choices.confirm(('Delete the files of %s?'):format(name), call.bang, function()
+    picker.confirm(('Delete the files of %s?'):format(name), call.bang, function()
       lofi.remove_backend(name, named)
     end)
   end,

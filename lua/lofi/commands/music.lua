@@ -8,6 +8,7 @@ local generate = require('lofi.generate')
 local lofi = require('lofi')
 local models = require('lofi.models')
 local parameters = require('lofi.parameters')
+local picker = require('lofi.picker')
 local planning = require('lofi.planning')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
@@ -145,7 +146,7 @@ local QUEUE_ACTIONS = {
     local function clear()
       lofi.queue_clear()
     end
-    choices.confirm('Remove all waiting jobs?', call.bang, clear)
+    picker.confirm('Remove all waiting jobs?', call.bang, clear)
   end,
   pause = function()
     lofi.queue_pause()

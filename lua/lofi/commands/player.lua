@@ -3,8 +3,10 @@
 
 local choices = require('lofi.choices')
 local lofi = require('lofi')
+local picker = require('lofi.picker')
 local stream = require('lofi.stream')
 local ui = require('lofi.ui')
+local units = require('lofi.units')
 
 ---@type table<string, lofi.Subcommand>
 local M = {}
@@ -106,8 +108,7 @@ M.volume = {
       if err then
         return ui.error(err)
       end
-      local muted = result.muted and ', muted' or ''
-      ui.notify(('volume %d%%%s'):format(math.floor(result.level * 100 + 0.5), muted))
+      ui.notify(units.volume(result.level, result.muted))
     end)
   end,
   complete = function()
@@ -128,17 +129,15 @@ M.device = {
       elseif #result.available == 0 then
         return ui.notify('there is no sound output here', vim.log.levels.WARN)
       end
-      vim.ui.select(result.available, {
+      picker.pick(result.available, {
         prompt = 'Output',
         kind = 'lofi.device',
-        format_item = function(device)
+        line_of = function(device)
           local mark = device.name == result.current and '*' or ' '
           return mark .. ' ' .. device.name .. (device.is_default and ' (default)' or '')
         end,
       }, function(device)
-        if device then
-          lofi.device(device.name)
-        end
+        lofi.device(device.name)
       end)
     end)
   end,

@@ -8,6 +8,7 @@ local launch = require('lofi.launch')
 local lofi = require('lofi')
 local models = require('lofi.models')
 local options = require('lofi.options')
+local picker = require('lofi.picker')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
 local units = require('lofi.units')
@@ -31,7 +32,7 @@ local function make_python(is_yes)
   if is_headless() and is_yes then
     return installation.run_headless()
   end
-  choices.confirm(installation.question(), is_yes, installation.start)
+  picker.confirm(installation.question(), is_yes, installation.start)
 end
 
 ---@param backend table As `get_backends` answers
@@ -60,16 +61,14 @@ local function choose_planner(backend, is_yes)
       ),
     }
   end
-  vim.ui.select(items, {
+  picker.pick(items, {
     prompt = 'It can plan tempo, key, lyrics and structure before it plays',
     kind = 'lofi.planner',
-    format_item = function(item)
+    line_of = function(item)
       return item.text
     end,
   }, function(item)
-    if item then
-      acquisition.start(models.spelling(backend.type), { lm = item.name }, is_yes)
-    end
+    acquisition.start(models.spelling(backend.type), { lm = item.name }, is_yes)
   end)
 end
 
@@ -84,19 +83,19 @@ local function guide(is_yes)
         end
       end
     end
-    vim.ui.select(items, {
+    picker.pick(items, {
       prompt = 'Set up',
       kind = 'lofi.setup',
-      format_item = function(item)
+      line_of = function(item)
         return item.text
       end,
     }, function(item)
-      local backend = item and item.backend
+      local backend = item.backend
       if backend and #(backend.planners or {}) > 0 then
         choose_planner(backend, is_yes)
       elseif backend then
         acquisition.start(models.spelling(backend.type), {}, is_yes)
-      elseif item then
+      else
         make_python(is_yes)
       end
     end)

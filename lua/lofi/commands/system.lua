@@ -1,13 +1,14 @@
 ---Subcommands about the machinery: backends, status, daemon, log, config, doctor, help.
 
 local acquisition = require('lofi.acquisition')
-local choices = require('lofi.choices')
 local daemon = require('lofi.daemon')
 local float = require('lofi.float')
+local launch = require('lofi.launch')
 local lofi = require('lofi')
 local models = require('lofi.models')
 local options = require('lofi.options')
 local parameters = require('lofi.parameters')
+local picker = require('lofi.picker')
 local state = require('lofi.state')
 local ui = require('lofi.ui')
 local units = require('lofi.units')
@@ -41,7 +42,6 @@ local function backend_lines()
       value = backend,
     }
   end
-  lines[#lines + 1] = { text = '<CR> makes it the default, i installs it', group = 'LofiDim' }
   return lines
 end
 
@@ -57,21 +57,31 @@ M.backends = {
         title = 'lofi backends',
         draw = backend_lines,
         every_ms = 1000,
-        on_enter = function(line)
-          lofi.backend(line.value.type)
-        end,
         keys = {
-          i = function(line)
-            acquisition.start(models.spelling(line.value.type), {}, false)
-          end,
+          {
+            key = '<CR>',
+            text = 'make it the default',
+            act = function(line)
+              lofi.backend(line.value.type)
+            end,
+          },
+          {
+            key = 'i',
+            text = 'install it',
+            act = function(line)
+              acquisition.start(models.spelling(line.value.type), {}, false)
+            end,
+          },
         },
       })
     end)
   end,
 }
 
+---Asks anew; the window shows the answer when it is drawn next.
 ---@return lofi.float.Line[]
-local function status_lines()
+local function draw_status()
+  daemon.request('status')
   local playback, generation = state.now.playback, state.generating()
   local status = state.now.status or {}
   local groups = { playing = 'LofiPlaying', paused = 'LofiPaused', stopped = 'LofiStopped' }
@@ -79,19 +89,13 @@ local function status_lines()
   if playback.state ~= 'stopped' then
     lines[1].text = ('%s  %s / %s  %s'):format(
       playback.state,
-      ui.clock(state.position_sec()),
-      ui.clock(playback.duration_sec),
+      units.clock(state.position_sec()),
+      units.clock(playback.duration_sec),
       playback.title or ''
     )
   end
-  local muted = playback.muted and ', muted' or ''
-  lines[#lines + 1] = {
-    text = ('volume %d%%%s, output %s'):format(
-      math.floor(playback.volume * 100 + 0.5),
-      muted,
-      playback.device or 'none'
-    ),
-  }
+  local volume = units.volume(playback.volume, playback.muted)
+  lines[#lines + 1] = { text = ('%s, output %s'):format(volume, playback.device or 'none') }
   if generation then
     lines[#lines + 1] = {
       text = ('generating %d%%  %s'):format(generation.percent, generation.prompt or ''),
@@ -106,12 +110,19 @@ local function status_lines()
       { text = ('model %s %s%s'):format(model.backend, model.variant or '', where) }
   end
   lines[#lines + 1] = {
-    text = ('cache %d tracks, %.1f MB'):format(status.cache_count or 0, status.cache_size_mb or 0),
+    text = ('cache %s, %.1f MB'):format(
+      units.count(status.cache_count or 0, 'track'),
+      status.cache_size_mb or 0
+    ),
   }
   local own = status.daemon
   if own then
     lines[#lines + 1] = {
-      text = ('daemon %s, pid %d, clients %d'):format(own.version, own.pid, own.clients or 1),
+      text = ('daemon %s, pid %d, %s'):format(
+        own.version,
+        own.pid,
+        units.count(own.clients or 1, 'client')
+      ),
       group = 'LofiDim',
     }
   end
@@ -126,7 +137,7 @@ M.status = {
       if err then
         return ui.error(err)
       end
-      float.open({ title = 'lofi', draw = status_lines, every_ms = 500 })
+      float.open({ title = 'lofi', draw = draw_status, every_ms = 500 })
     end)
   end,
 }
@@ -141,7 +152,7 @@ local DAEMON_ACTIONS = {
     end)
   end,
   stop = function(call)
-    choices.confirm('Stop the daemon for every editor?', call.bang, function()
+    picker.confirm('Stop the daemon for every editor?', call.bang, function()
       daemon.stop({}, function()
         ui.notify('the daemon was stopped')
       end)
@@ -244,13 +255,7 @@ local function show_config(key)
         ('%s = %s (%s)'):format(key, value, (result.sources or {})[key] or 'default')
       )
     end
-    local lines = config_lines(result.config, result.sources or {})
-    float.open({
-      title = 'lofi config',
-      draw = function()
-        return lines
-      end,
-    })
+    float.show('lofi config', config_lines(result.config, result.sources or {}))
   end)
 end
 
@@ -307,10 +312,20 @@ M.help = {
     local topic = call.rest ~= '' and call.rest or nil
     local candidates = topic and { 'lofi-' .. topic, ':Lofi-' .. topic, 'lofi.' .. topic .. '()' }
       or { 'lofi.txt' }
-    for _, tag in ipairs(candidates) do
-      if pcall(vim.cmd.help, tag) then
-        return
-      end
+    local function open()
+      return vim.iter(candidates):any(function(tag)
+        return pcall(vim.cmd.help, tag)
+      end)
+    end
+    if open() then
+      return
+    end
+    -- Cloned by hand, it has no tags yet: package managers make them, `git clone` does not.
+    local folder = vim.fs.joinpath(launch.plugin_folder(), 'doc')
+    local is_made = not vim.uv.fs_stat(vim.fs.joinpath(folder, 'tags'))
+      and pcall(vim.cmd.helptags, folder)
+    if is_made and open() then
+      return
     end
     error(('lofi: there is no help on "%s"'):format(topic or 'lofi'), 0)
   end,
