@@ -14,6 +14,7 @@ from typing import Any
 
 from lofi.catalog import LM_SIZES, SOURCE_TASKS, STEMS, TASKS
 from lofi.errors import (
+    InvalidDuration,
     InvalidGuidanceScale,
     InvalidInferenceSteps,
     InvalidLyrics,
@@ -27,8 +28,8 @@ PROMPT_LIMIT = 1000
 LYRICS_LIMIT = 4096
 SEED_LIMIT = 4294967295
 CODE_LIMIT = 63999
-FORMATS = ("wav", "flac", "ogg", "mp3", "wav32")
 CODES_PER_SEC = 5
+FORMATS = ("wav", "flac", "ogg", "mp3", "wav32")
 ALIASES = {
     "caption": "prompt",
     "inference_steps": "infer_steps",
@@ -39,7 +40,7 @@ ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. `kind`: int, num, str, bool, list, audio; None is always "unset"."""
+    """One parameter. `kind`: int, num, str, bool, list, texts, audio; None is always "unset"."""
 
     name: str
     kind: str
@@ -89,9 +90,12 @@ class Parameter:
             "str": "text",
             "bool": "true or false",
             "list": "a list",
+            "texts": f"a list of texts of {self.low:g} to {self.high:g} characters",
             "audio": "a track id or an absolute path",
         }[self.kind]
         low, high = math.isfinite(self.low), math.isfinite(self.high)
+        if self.kind == "texts":
+            return words
         if self.kind == "str" and high:
             return f"{words} of {max(0, self.low):g} to {self.high:g} characters"
         if low and high:
@@ -157,6 +161,14 @@ def _items(parameter: Parameter, value: Any) -> list[Any] | None:
     return list(value) if isinstance(value, (list, tuple)) else None
 
 
+def _texts(parameter: Parameter, value: Any) -> list[str] | None:
+    items = _items(parameter, value)
+    if items is None or not all(isinstance(item, str) for item in items):
+        return None
+    fit = all(parameter.low <= len(item) <= parameter.high for item in items)
+    return list(dict.fromkeys(items)) if fit else None
+
+
 def _audio(parameter: Parameter, value: Any) -> Any:
     if isinstance(value, str) and value:
         return value
@@ -177,6 +189,7 @@ _CHECKS = {
     "str": _text,
     "bool": _truth,
     "list": _items,
+    "texts": _texts,
     "audio": _audio,
     "any": _free,
 }
@@ -194,7 +207,7 @@ DELIVERY = _table(
     Parameter("priority", "str", choices=("low", "normal", "high"), default="normal"),
     Parameter("format", "str", choices=FORMATS),
     Parameter("title", "str", high=200),
-    Parameter("tags", "list"),
+    Parameter("tags", "texts", 1, 64),
     Parameter("force", "bool", default=False),
     Parameter("auto_play", "bool"),
     Parameter("save_latents", "bool"),
@@ -205,7 +218,7 @@ DELIVERY = _table(
 
 SHARED = _table(
     Parameter("prompt", "str", 1, PROMPT_LIMIT, error=InvalidPrompt),
-    Parameter("duration_sec", "any"),
+    Parameter("duration_sec", "num", 1, 600, error=InvalidDuration),
     Parameter("seed", "int", -1, SEED_LIMIT),
     Parameter("backend", "str"),
     Parameter("variant", "str"),

@@ -19,6 +19,7 @@ from lofi import catalog, parameters
 from lofi.errors import InvalidConfig, LofiError
 
 LAYERS = ("default", "file", "env", "overrides", "setup", "runtime")
+LARGEST = 2**53
 LIVE, NEXT_JOB, RELOAD, RESTART, START = "live", "next job", "reload", "restart", "start"
 
 
@@ -84,7 +85,8 @@ def _read(setting: Setting, value: Any) -> Any:
     if setting.kind in ("int", "num"):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return _NOT
-        if not math.isfinite(value) or not setting.low <= value <= setting.high:
+        # Beyond it not every whole number is one: nothing that is counted gets there.
+        if not abs(value) <= LARGEST or not setting.low <= value <= setting.high:
             return _NOT
         if setting.choices and f"{value:g}" not in setting.choices:
             return _NOT
@@ -96,7 +98,10 @@ def _read(setting: Setting, value: Any) -> Any:
     if setting.kind == "list":
         items = value if isinstance(value, (list, tuple)) else None
         ok = items is not None and all(isinstance(item, str) for item in items)
-        return list(items) if ok and items is not None else _NOT
+        if not ok or items is None:
+            return _NOT
+        folders = [str(Path(item).expanduser()) for item in items]
+        return folders if all(Path(folder).is_absolute() for folder in folders) else _NOT
     if not isinstance(value, str):
         return _NOT
     return _read_text(setting, value)
@@ -211,7 +216,7 @@ def check(key: str, value: Any) -> Any:
     if key.startswith("defaults."):
         return _check_default(key, value)
     if key.startswith("presets.") and len(key) > len("presets."):
-        if value is None or isinstance(value, (str, Mapping)):
+        if value is None or (isinstance(value, (str, Mapping)) and _can_be_sent(value)):
             return value
         raise InvalidConfig(
             f"{key} must be a prompt or a request, got {value!r}", key=key, value=value
@@ -221,21 +226,28 @@ def check(key: str, value: Any) -> Any:
     raise InvalidConfig(f"There is no setting {key!r}", hint=hint, key=key, value=value)
 
 
+def _can_be_sent(value: Any) -> bool:
+    """TOML knows dates and infinities, which no line can carry."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _check_default(key: str, value: Any) -> Any:
     name = key.removeprefix("defaults.")
-    for table in (parameters.DELIVERY, parameters.SHARED, *parameters.OWN.values()):
-        if name in table:
-            break
-    else:
-        raise InvalidConfig(
-            str(parameters.unknown(name)), hint=parameters.unknown(name).hint, key=key, value=value
-        )
-    if name in parameters.DELIVERY or name in parameters.SHARED:
+    tables = (parameters.DELIVERY, parameters.SHARED, *parameters.OWN.values())
+    known = [table[name] for table in tables if name in table]
+    refused: LofiError = parameters.unknown(name)
+    for parameter in known:  # ranges differ by backend; the request that uses it checks it again
         try:
-            return table[name].check(value)
+            parameter.check(value)
         except LofiError as error:
-            raise InvalidConfig(str(error), hint=error.hint, key=key, value=value) from error
-    return value  # ranges differ by backend; the request that uses it checks it
+            refused = error
+        else:
+            return value if len(known) > 1 else parameter.check(value)
+    raise InvalidConfig(str(refused), hint=refused.hint, key=key, value=value) from refused
 
 
 class Settings:
@@ -312,16 +324,17 @@ class Settings:
 
     def _read_file(self, path: Path) -> dict[str, Any]:
         try:
-            text = path.read_text(encoding="utf-8")
+            data = path.read_bytes()
         except FileNotFoundError:
             return {}
         except OSError as error:
             self.problems.append(f"{path} cannot be read: {error.strerror}; ignored")
             return {}
         try:
+            text = data.decode("utf-8", "surrogatepass")
             table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
             return flatten(table)
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             self.problems.append(f"{path} cannot be understood: {error}; ignored")
             return {}
 

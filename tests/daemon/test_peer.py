@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import tracemalloc
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from lofi.daemon.events import Events
 from lofi.daemon.peer import Peer, Reply
 from lofi.errors import NothingToPlay
 from lofi.wire import methods
+from tests.daemon import nonsense
 
 
 class Paper:
@@ -147,38 +147,16 @@ def test_notifications_go_to_the_introduced_who_want_them(paper: Paper) -> None:
     assert [len(each.lines) for each in (silent, picky, all_ears)] == [0, 2, 2]
 
 
-EXPECTED = {"PARSE_ERROR", "INVALID_REQUEST", "METHOD_NOT_FOUND", "INVALID_PARAMS"}
-
-
-def nonsense(dice: random.Random) -> bytes:
-    """Returns one line that is no valid call: random, mutated, or wrong in one member."""
-    kind = dice.randrange(4)
-    if kind == 0:
-        return bytes(dice.choice(range(1, 256)) for _ in range(dice.randrange(1, 80)))
-    good = {"jsonrpc": "2.0", "id": dice.randrange(99), "method": "ping", "params": {}}
-    if kind == 1:
-        name = dice.choice(list(good))
-        wrong: list[Any] = [None, [], {}, 1.5, "x", True, [1], {"a": []}, -1, "1.0"]
-        return json.dumps({**good, name: dice.choice(wrong)}).encode()
-    data = bytearray(json.dumps(good).encode())
-    for _ in range(dice.randrange(1, 4)):
-        data[dice.randrange(len(data))] = dice.randrange(1, 256)
-    return bytes(data) if kind == 2 else bytes(data) * dice.randrange(1, 4)
-
-
 def test_twenty_thousand_wrong_lines_are_each_answered_and_cost_no_memory(paper: Paper) -> None:
-    dice = random.Random(7)
     peer = conversation(paper)
+    wrong = nonsense.lines(20_000, seed=7)
     tracemalloc.start()
-    for turn in range(20000):
-        line = nonsense(dice).replace(b"\n", b" ")
+    for turn, line in enumerate(wrong):
         paper.lines.clear()
         peer.feed(line + b"\n")
-        for message in paper.messages():
-            if "error" in message:
-                assert message["error"]["data"]["code"] in EXPECTED, line
-            else:  # a mutation that hit nothing of importance
-                assert message["result"] == {"status": "ok"}, line
+        due = nonsense.owed(line)
+        expected = [] if due[0] == nonsense.NOTHING else [due]
+        assert [nonsense.said(message) for message in paper.messages()] == expected, line
         if turn == 2000:
             before = tracemalloc.get_traced_memory()[0]
     growth = tracemalloc.get_traced_memory()[0] - before
@@ -187,3 +165,20 @@ def test_twenty_thousand_wrong_lines_are_each_answered_and_cost_no_memory(paper:
     paper.lines.clear()
     peer.feed(call("ping", "alive"))
     assert paper.messages()[0]["id"] == "alive"
+
+
+def test_a_result_no_line_can_carry_is_our_error_and_not_silence(paper: Paper) -> None:
+    def handle_badly(peer: Peer, method: str, params: object, request_id: object) -> Any:
+        async def slow() -> dict[str, float]:
+            return {"level": float("inf")}
+
+        return {"level": float("nan")} if method == "volume_get" else slow()
+
+    works: list[Any] = []
+    peer = Peer(paper, handle_badly, works.append)
+    peer.feed(call("volume_get", 1) + call("status", 2))
+    asyncio.run(works.pop())
+    assert [nonsense.said(message) for message in paper.messages()] == [
+        ("INTERNAL_ERROR", 1),
+        ("INTERNAL_ERROR", 2),
+    ]

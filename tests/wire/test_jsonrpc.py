@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,16 @@ def test_twenty_thousand_mutated_lines_never_raise() -> None:
             if isinstance(message, Bad):
                 assert message.error.code in ("PARSE_ERROR", "INVALID_REQUEST", "INVALID_PARAMS")
     assert len(reader._rest) < 2 * len(base)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400, "-1" + "0" * 9000])
+def test_a_number_beyond_every_double_becomes_one_that_can_be_written(number: str) -> None:
+    line = f'{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":[{number}]}}}}'
+    message = jsonrpc.parse(line.encode())
+    assert isinstance(message, Request)
+    assert abs(message.params["a"][0]) == sys.float_info.max
+    assert (message.params["a"][0] < 0) == number.startswith("-")
+    assert jsonrpc.parse(jsonrpc.encode_request(1, "x", message.params)) == message
 
 
 def test_encoded_lines_are_ascii_and_single() -> None:

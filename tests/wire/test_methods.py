@@ -26,6 +26,8 @@ def test_names_starting_with_x_are_ignored() -> None:
         ("volume_set", {"level": True}, "level"),
         ("volume_set", {"level": "loud"}, "level"),
         ("play", {"path": "relative.wav"}, "path"),
+        ("play", {"path": "/a\0b"}, "path"),
+        ("play", {"path": "/\ud800"}, "path"),
         ("play", {"enqueue": "later"}, "enqueue"),
         ("cache_get", {}, "track_id"),
         ("cache_get", {"track_id": None}, "track_id"),

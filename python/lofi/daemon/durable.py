@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lofi.errors import Busy, CacheWriteError
+from lofi.wire.jsonrpc import loads
 
 if sys.platform == "win32":
     import msvcrt
@@ -91,8 +92,8 @@ def write_text(path: Path, text: str, unfinished_folder: Path | None = None) -> 
 def read_json(path: Path) -> dict[str, Any]:
     """Returns the object in a file; an empty one if there is none or it cannot be read."""
     try:
-        value = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
-    except (OSError, ValueError):
+        value = loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

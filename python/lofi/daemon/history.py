@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lofi.daemon import durable
+from lofi.wire.jsonrpc import loads
 
 logger = logging.getLogger(__name__)
 
@@ -119,8 +120,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     events = []
     for line in text.splitlines():
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = loads(line)
+        except (ValueError, RecursionError):
             continue  # the last line of a crash
         is_event = isinstance(event, dict) and event.get("kind") in KINDS
         if is_event and isinstance(event.get("time"), str) and "track_id" in event:

@@ -135,7 +135,7 @@ class Peer:
             self._is_introducing = message.method == INTRODUCTION
             self._spawn(self._finish(request_id, message.method, answer))
         else:
-            self._answer(request_id, answer)
+            self._answer(request_id, message.method, answer)
 
     async def _finish(
         self, request_id: int | str | None, method: str, answer: Coroutine[Any, Any, Any]
@@ -145,16 +145,21 @@ class Peer:
         except Exception as error:
             self._refuse(request_id, method, error)
         else:
-            self._answer(request_id, result)
+            self._answer(request_id, method, result)
         if method == INTRODUCTION:
             self._is_introducing = False
             while self._held and not self._is_introducing:
                 self._serve(self._held.popleft())
 
-    def _answer(self, request_id: int | str | None, answer: Any) -> None:
+    def _answer(self, request_id: int | str | None, method: str, answer: Any) -> None:
         reply = answer if isinstance(answer, Reply) else Reply(answer)
         if request_id is not None:
-            self.send(encode_result(request_id, reply.result))
+            try:
+                line = encode_result(request_id, reply.result)
+            except (TypeError, ValueError) as error:  # a result no line can carry: our mistake
+                self._refuse(request_id, method, error)
+            else:
+                self.send(line)
         if reply.after is not None:
             reply.after()
 

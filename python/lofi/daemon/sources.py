@@ -14,6 +14,7 @@ from lofi.parameters import SHARED
 from lofi.paths import Paths
 from lofi.recipe import Adapter, Audio, lora_name, with_plan
 from lofi.settings import Settings
+from lofi.wire.params import is_absolute
 
 AUDIO_NAMES = ("source", "reference")
 SOURCE_MIN_SEC, SOURCE_MAX_SEC = 0.5, 600.0
@@ -80,7 +81,7 @@ class Sources:
 
     def _of_file(self, name: str, text: str) -> Audio:
         path = Path(text)
-        if not path.is_absolute():
+        if not is_absolute(text):
             raise InvalidParams(
                 f"{name} {text!r} is neither a track id nor an absolute path",
                 hint="Give the whole path; the daemon has no directory of yours.",
@@ -116,6 +117,8 @@ class Sources:
         return [self._paths.cache / "lora", *map(Path, self._settings.value("lora.paths"))]
 
     def _adapter_paths(self, name: str) -> list[Path]:
+        if "\0" in name:
+            return []
         given = Path(name)
         roots = [given] if given.is_absolute() else [
             folder / name for folder in self._adapter_folders()

@@ -6,6 +6,7 @@ Parsing never raises: what cannot be read becomes a `Bad` with the error its sen
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from lofi.errors import InvalidParams, InvalidRequest, LofiError, ParseError
 
 LINE_LIMIT_BYTES = 16 * 1024 * 1024
+WHOLE_LIMIT_DIGITS = 300
 Id = int | str | None
 
 
@@ -91,7 +93,7 @@ class LineReader:
 def parse(line: bytes) -> Message:
     """Returns the message of one line."""
     try:
-        value = json.loads(line.decode(), parse_constant=_refuse_constant)
+        value = loads(line.decode())
     except (ValueError, RecursionError) as error:
         return Bad(None, ParseError(f"Not JSON: {error}"))
     if not isinstance(value, dict):
@@ -119,6 +121,19 @@ def parse(line: bytes) -> Message:
     return Notification(method, params)
 
 
+def loads(text: str) -> Any:
+    """Returns the value of JSON text, such that it can be written as JSON again.
+
+    A number that no double holds becomes the largest one there is: outside every range, so whoever
+    checks it says so, and nowhere an infinity that no line can carry.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_decimal, parse_int=_whole)
+
+
 def encode_result(ident: int | str, result: Any) -> bytes:
     """Returns the line of an answer."""
     return _line({"jsonrpc": "2.0", "id": ident, "result": result})
@@ -142,6 +157,15 @@ def encode_request(ident: int | str, method: str, params: Mapping[str, Any]) -> 
 def _line(value: Mapping[str, Any]) -> bytes:
     # Escaped to ASCII: a lone surrogate in someone's prompt must not break the stream.
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _decimal(text: str) -> float:
+    return max(-sys.float_info.max, min(float(text), sys.float_info.max))
+
+
+def _whole(text: str) -> int | float:
+    # Python refuses to read thousands of digits as a whole number.
+    return int(text) if len(text) <= WHOLE_LIMIT_DIGITS else _decimal(text)
 
 
 def _refuse_constant(name: str) -> NoReturn:

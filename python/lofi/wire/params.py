@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -136,8 +137,16 @@ def _keeps(bound: Any, value: Any) -> bool:
     if isinstance(bound, Length):
         return value is None or bound.low <= len(value) <= bound.high
     if isinstance(bound, Absolute):
-        return value is None or Path(value).is_absolute()
+        return value is None or is_absolute(value)
     return True
+
+
+def is_absolute(path: str) -> bool:
+    """Returns whether a file can have this name, seen from the root."""
+    try:
+        return Path(path).is_absolute() and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair is no character of any name
+        return False
 
 
 def _describe(option: Any, bounds: tuple[Any, ...]) -> str:

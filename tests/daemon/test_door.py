@@ -1,0 +1,98 @@
+"""What strangers push through a real daemon's door: nonsense, impossible values, storms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clock import until
+from tests.daemon import nonsense
+from tests.daemon.callers import Caller, Home
+
+GROWTH_LIMIT_BYTES = 4_000_000
+
+
+def _count(daemon: Caller, wanted: int) -> Callable[[], bool]:
+    return lambda: len(daemon.messages) >= wanted
+
+
+def memory_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+def test_twenty_thousand_wrong_lines_get_their_codes_in_order_and_cost_no_memory(
+    home: Home,
+) -> None:
+    daemon = home.caller("stdio")
+    daemon.initialize()
+    assert daemon.process is not None
+    wrong = nonsense.lines(20_000, seed=11)
+    sizes = []
+    for part in (wrong[:4000], wrong[4000:]):
+        daemon.messages.clear()
+        daemon.write(b"".join(line + b"\n" for line in part))
+        expected = [due for due in map(nonsense.owed, part) if due[0] != nonsense.NOTHING]
+        until(_count(daemon, len(expected)), 30, "all answers")
+        assert [nonsense.said(message) for message in daemon.messages] == expected
+        sizes.append(memory_bytes(daemon.process.pid))
+    daemon.messages.clear()
+    assert daemon.call("ping")["status"] == "ok"
+    assert sizes[1] - sizes[0] < GROWTH_LIMIT_BYTES
+
+
+HUGE = int("1" + "0" * 299)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code"),
+    [
+        ("seek", {"delta_sec": HUGE}, "NOTHING_TO_PLAY"),
+        ("volume_set", {"level": HUGE}, "INVALID_PARAMS"),
+        ("logs_tail", {"lines": HUGE}, "INVALID_PARAMS"),
+        ("play", {"path": "/a\0b"}, "INVALID_PARAMS"),
+        ("play", {"path": "/\ud800"}, "INVALID_PARAMS"),
+        ("analyze", {"path": "/\ud800"}, "INVALID_PARAMS"),
+        ("config_set", {"key": "cache.max_mb", "value": HUGE}, "INVALID_CONFIG"),
+        ("config_set", {"key": "daemon.linger_sec", "value": HUGE}, "INVALID_CONFIG"),
+        ("config_set", {"key": "defaults.shift", "value": HUGE}, "INVALID_CONFIG"),
+        ("config_set", {"key": "defaults.duration_sec", "value": "x"}, "INVALID_CONFIG"),
+        ("config_set", {"key": "defaults.tags", "value": [5]}, "INVALID_CONFIG"),
+        ("config_set", {"key": "lora.paths", "value": ["here"]}, "INVALID_CONFIG"),
+        ("generate", {"prompt": "a", "bpm": HUGE}, "INVALID_PARAMS"),
+        ("generate", {"prompt": "a", "seed": HUGE}, "INVALID_PARAMS"),
+        ("generate", {"prompt": "a", "duration_sec": HUGE}, "INVALID_DURATION"),
+        ("generate", {"prompt": "a", "tags": [5]}, "INVALID_PARAMS"),
+        ("generate", {"prompt": "a", "task": "extend", "source": {"path": "/a\0"}},
+         "INVALID_PARAMS"),
+        ("generate", {"prompt": "a", "task": "extend", "source": "/\ud800"}, "INVALID_PARAMS"),
+    ],
+)  # fmt: skip
+def test_impossible_values_are_refused_with_their_own_code(
+    door: Caller, method: str, params: dict[str, Any], code: str
+) -> None:
+    assert door.refused(method, **params)["data"]["code"] == code
+
+
+@pytest.fixture(scope="module")
+def door() -> Any:
+    """One daemon for all of them: none may harm the next."""
+    home = Home()
+    caller = home.caller("stdio")
+    caller.initialize()
+    yield caller
+    home.close()
+
+
+def test_a_number_beyond_every_double_is_refused_and_nothing_breaks(door: Caller) -> None:
+    for number in ("1e999", "1" + "0" * 400):
+        door.write(
+            b'{"jsonrpc":"2.0","id":"big","method":"config_set","params":'
+            b'{"key":"cache.max_mb","value":' + number.encode() + b"}}\n"
+        )
+    until(lambda: sum(each.get("id") == "big" for each in door.messages) == 2, 10, "two answers")
+    codes = {each["error"]["data"]["code"] for each in door.messages if each.get("id") == "big"}
+    assert codes == {"INVALID_CONFIG"}
+    assert door.call("config_get", keys=["cache.max_mb"])["config"] == {"cache.max_mb": 2048}
