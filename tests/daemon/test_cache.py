@@ -301,9 +301,18 @@ def test_a_file_beside_a_sidecar_is_no_garbage_whatever_the_index_says(
         {"plays": "x"},
         {"lufs": "loud"},
         {"gain": "1"},
+        {"bpm": float("nan")},
+        {"tags": 5},
+        {"tags": ["calm", 5]},
+        {"favorite": "no"},
+        {"rating": "high"},
+        {"title": 5},
+        {"lyrics": ["la"]},
+        {"created_at": 5},
+        {"recipe": "mine"},
     ],
 )
-def test_a_sidecar_whose_figures_are_none_is_passed_over(
+def test_a_sidecar_whose_members_are_none_is_passed_over(
     cache: Cache, wrong: dict[str, Any]
 ) -> None:
     path = cache.folder / "bbbb111122223333.json"

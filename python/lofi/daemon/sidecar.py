@@ -6,7 +6,6 @@ are when a sidecar is rewritten; a sidecar of a newer schema is listed and never
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from lofi.daemon.player.playable import PlayableTrack
 from lofi.tracks import default_title
+from lofi.wire.jsonrpc import loads
 
 SCHEMA = 1
 WIRE_MEMBERS: dict[str, Any] = {
@@ -142,6 +142,15 @@ class Track:
 COMPANION_SUFFIXES = (".latents.safetensors", ".lrc", ".peaks.json")
 _COUNTS = ("bytes", "duration_sec", "frames", "sample_rate", "channels", "plays")
 _MEASURES = ("lufs", "true_peak_db", "gain", "generation_time_sec")
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("digest", "prompt", "lyrics", "title", "backend", "variant"), str),
+    **dict.fromkeys(("model_version", "task", "format", "created_at", "origin"), str),
+    **dict.fromkeys(("recipe", "request"), dict),
+    **dict.fromkeys(("tags", "warnings"), list),
+    "favorite": bool,
+    "rating": int,
+}
+"""What the program relies on when it sorts, searches and plays; null is as good as absent."""
 
 
 def read(path: Path) -> Track:
@@ -152,7 +161,10 @@ def read(path: Path) -> Track:
         OSError: it cannot be read.
     """
     stat = path.stat()
-    members = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    try:
+        members = loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply") from error
     if not isinstance(members, dict):
         raise ValueError(f"{path} holds no object")
     for name in ("track_id", "file"):
@@ -170,6 +182,11 @@ def read(path: Path) -> Track:
     for name in _MEASURES:
         if members.get(name) is not None and not _is_number(members[name]):
             raise ValueError(f"{path} has no usable {name}")
+    for name, kind in _KINDS.items():
+        if members.get(name) is not None and not isinstance(members[name], kind):
+            raise ValueError(f"{path} has no usable {name}")
+    if not all(isinstance(tag, str) for tag in members.get("tags") or ()):
+        raise ValueError(f"{path} has a tag that is no text")
     return Track(path.parent, members, stat.st_mtime_ns)
 
 
