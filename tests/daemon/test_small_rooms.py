@@ -1,4 +1,4 @@
-"""Turns, locks and durable files, the log, the session, the presets, the inventory, sources."""
+"""Turns, locks and durable files, the log, the presets, the inventory, sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from lofi import catalog
 from lofi.daemon import durable, logs, presets
 from lofi.daemon.cache import Cache
 from lofi.daemon.inventory import Inventory
-from lofi.daemon.session import Session
 from lofi.daemon.sources import Sources
 from lofi.daemon.turns import Turns
 from lofi.errors import CacheWriteError, InvalidLora, InvalidParams, InvalidSource
@@ -98,18 +97,6 @@ def test_log_lines_are_read_back_with_their_tracebacks(tmp_path: Path) -> None:
     assert "KeyError" in lines[1]["message"]
     assert [each["level"] for each in logs.tail(path, 10, "warn")] == ["error"]
     assert logs.tail(tmp_path / "none", 10, None) == []
-
-
-def test_a_session_offers_once_and_forgets_nothing_it_never_offered(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "session.json"
-    Session(path).keep([{"prompt": "a"}])
-    Session(path).keep([{"prompt": "b"}])
-    session = Session(path)
-    assert [each["prompt"] for each in session.offer()] == ["a", "b"]
-    assert session.offer() == []
-    assert Session(path).offer() == []
-    path.write_text("[]")
-    assert Session(path).offer() == []
 
 
 def test_own_presets_stand_behind_and_in_place_of_the_built_in_ones() -> None:

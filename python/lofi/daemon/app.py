@@ -266,7 +266,7 @@ class App:
             for job in jobs
             if job.origin == "user"
         ]
-        self.house.session.keep(requests)
+        self.house.session.keep(requests, self.house.player.memory())
 
     async def _wait_for_lanes(self) -> None:
         lanes = self.house.lanes.values()

@@ -68,6 +68,12 @@ class Configuration:
         """Sets values as `config_set` does and tells everyone."""
         self.tell(self.apply("runtime", values), "runtime")
 
+    def note(self, values: Mapping[str, Any]) -> None:
+        """Takes over what the player was told by another request, and tells everyone."""
+        changed = self.apply("runtime", values)
+        if changed:
+            self._events.emit("config_changed", {"keys": changed, "source": "runtime"})
+
     def tell(self, changed: list[str], source: str) -> None:
         """Lets changed settings take hold and everyone know."""
         if not changed:

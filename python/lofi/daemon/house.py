@@ -85,10 +85,10 @@ class House:
             lambda count: self.player.upcoming(count),
         )
         self.player = Player(
-            self.library, self.events.emit, self.clock, _sound_settings(settings), self._listened
+            self.library, self._player_says, self.clock, _sound_settings(settings), self._listened
         )
         self.history = History(paths.history_file, self.library.later)
-        self.session = Session(paths.session_file)
+        self.session = Session(paths.session_file, self.player.memory, self.library.on_disk)
         timings = Timings(paths.timings_file)
         self.inventory = Inventory(paths, settings)
         sources = Sources(self.library.cache, paths, settings)
@@ -175,6 +175,8 @@ class House:
             inventory=self.inventory,
             library=self.library,
             session=self.session,
+            player=self.player,
+            turns=self.turns,
             settings=settings,
             paths=paths,
             method_names=lambda: self.handlers.names,
@@ -193,7 +195,7 @@ class House:
             Tracks(
                 self.library, self.history, self.player, self.turns, self.queries, settings
             ).table(),
-            Playing(self.player, self.turns, self.library).table(),
+            Playing(self.player, self.turns, self.library, self.configuration.note).table(),
             Planning(self.inventory, self.library, self.orders, self.queries, sources).table(),
             Downloading(self.downloads, self.inventory, self.lanes, paths).table(),
         )
@@ -204,6 +206,7 @@ class House:
             self.library.run(),
             self.turns.run(),
             self.player.run(),
+            self.session.run(),
             self.probe.run(),
             *(lane.run() for lane in self.lanes.values()),
         ]
@@ -226,6 +229,10 @@ class House:
         backends = [catalog.BACKENDS[name]] if name else list(catalog.BACKENDS.values())
         for backend in backends:
             self.events.emit("backend_changed", self.backends.describe(backend))
+
+    def _player_says(self, method: str, params: dict[str, Any]) -> None:
+        self.events.emit(method, params)
+        self.session.change()
 
     def _listened(self, track_id: str) -> None:
         self._spawn(self._note_listened(track_id))

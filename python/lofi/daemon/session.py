@@ -1,48 +1,142 @@
-"""What outlives a daemon: the requests of people that were not finished when it ended."""
+"""What outlives a daemon: the requests that were not finished, and what was on.
+
+`session.json` is written at the end and, while the player changes, every few seconds: after a
+crash what was on is known to a few seconds.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lofi.daemon import durable
+from lofi.daemon.player.memory import Memory
 from lofi.errors import LofiError
 
 logger = logging.getLogger(__name__)
 
+NOTE_PAUSE_SEC = 2.0
+"""Between two writings while the player changes."""
+CRASH_LIMIT_SEC = 60.0
+"""Music goes on by itself only this soon after a crash: later it would startle somebody."""
+
+OnDisk = Callable[[Callable[[], None]], Awaitable[None]]
+
 
 class Session:
-    """`session.json`: written at the end, read at the start, its requests offered once."""
+    """The file, what the last daemon left in it, and what this one will leave.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        remember: returns what is on now.
+        on_disk: runs a function off the event loop.
+    """
+
+    def __init__(self, path: Path, remember: Callable[[], Memory], on_disk: OnDisk) -> None:
         self._path = path
-        self._unfinished: list[dict[str, Any]] | None = None
+        self._remember = remember
+        self._on_disk = on_disk
+        self._left: dict[str, Any] | None = None
+        self._has_offered = False
+        self._has_recalled = False
+        self._is_ours = False
+        """The player was used here, or went on from what was left: the file tells of it now."""
+        self._changed = asyncio.Event()
+        self._writing = threading.Lock()
+        self._is_over = False
+
+    # What the last daemon left.
 
     def offer(self) -> list[dict[str, Any]]:
         """Returns the requests the last daemon left, the first time; nothing from then on."""
-        if self._unfinished is None:
-            stored = durable.read_json(self._path).get("unfinished")
-            items = stored if isinstance(stored, list) else []
-            self._unfinished = [item for item in items if isinstance(item, dict)]
-            if self._unfinished:
-                self._write([])
-        offered, self._unfinished = self._unfinished, []
+        if self._has_offered:
+            return []
+        self._has_offered = True
+        offered = self._unfinished()
+        if offered:
+            self._write({**self._stored(), "unfinished": []})
         return offered
 
-    def keep(self, requests: Sequence[Mapping[str, Any]]) -> None:
-        """Stores requests for the next daemon, behind those that were never offered."""
-        earlier = self._unfinished
-        if earlier is None:
-            earlier = durable.read_json(self._path).get("unfinished") or []
-        everything = [*earlier, *(dict(request) for request in requests)]
-        if everything or self._path.exists():
-            self._write(everything)
+    def recall(self) -> tuple[Memory | None, bool]:
+        """Returns what was on, the first time and unless something else has been since; and
+        whether it goes on by itself, for the last daemon died while it played."""
+        if self._has_recalled or self._is_ours:
+            return None, False
+        self._has_recalled = True
+        stored = self._stored()
+        memory = Memory.of_json(stored.get("playback"))
+        if memory is None:
+            return None, False
+        noted_sec = stored.get("noted_sec")
+        is_fresh = isinstance(noted_sec, float) and abs(time.time() - noted_sec) < CRASH_LIMIT_SEC
+        has_crashed = stored.get("is_open") is True
+        return memory, memory.state == "playing" and has_crashed and is_fresh
 
-    def _write(self, requests: list[dict[str, Any]]) -> None:
+    # What this one leaves.
+
+    def change(self) -> None:
+        """The player changed."""
+        self._is_ours = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Notes what is on after each change, until the last word was kept."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._is_over:
+                return
+            value = {
+                "unfinished": [] if self._has_offered else self._unfinished(),
+                **self._noted(is_open=True),
+            }
+            await self._on_disk(partial(self._note, value))
+            await asyncio.sleep(NOTE_PAUSE_SEC)
+
+    def keep(self, requests: Sequence[Mapping[str, Any]], memory: Memory) -> None:
+        """Stores requests and what was on for the next daemon; requests that were never offered
+        stay before them."""
+        with self._writing:
+            self._is_over = True
+        earlier = [] if self._has_offered else self._unfinished()
+        value = {"unfinished": [*earlier, *(dict(request) for request in requests)]}
+        if self._is_ours:
+            value.update(self._noted(is_open=False, memory=memory))
+        else:
+            value.update({name: item for name, item in self._stored().items() if name not in value})
+        if value != self._stored() and (self._is_ours or value["unfinished"] or self._stored()):
+            self._write(value)
+
+    def _note(self, value: dict[str, Any]) -> None:
+        with self._writing:
+            if not self._is_over:  # else it is older than what was kept
+                self._write(value)
+
+    def _noted(self, *, is_open: bool, memory: Memory | None = None) -> dict[str, Any]:
+        playback = (memory or self._remember()).to_json()
+        return {"playback": playback, "is_open": is_open, "noted_sec": time.time()}
+
+    # The file.
+
+    def _stored(self) -> dict[str, Any]:
+        if self._left is None:
+            self._left = durable.read_json(self._path)
+        return self._left
+
+    def _unfinished(self) -> list[dict[str, Any]]:
+        items = self._stored().get("unfinished")
+        return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+    def _write(self, value: dict[str, Any]) -> None:
         try:
             durable.make_folder(self._path.parent)
-            durable.write_json(self._path, {"unfinished": requests})
+            durable.write_json(self._path, value)
         except LofiError as error:
             logger.warning("%s", error)
+        else:
+            self._left = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from lofi.daemon.handlers import Call, Method
@@ -13,10 +13,23 @@ from lofi.errors import InvalidParams
 
 
 class Playing:
-    def __init__(self, player: Player, turns: Turns, library: Library) -> None:
+    """The player's methods.
+
+    Args:
+        note: takes settings that the player follows already.
+    """
+
+    def __init__(
+        self,
+        player: Player,
+        turns: Turns,
+        library: Library,
+        note: Callable[[Mapping[str, Any]], None],
+    ) -> None:
         self._player = player
         self._turns = turns
         self._library = library
+        self._note = note
 
     def table(self) -> dict[str, Method]:
         player = self._player
@@ -33,9 +46,7 @@ class Playing:
             "volume_get": lambda _: self._ask(player.volume_get),
             "mute": lambda call: self._ask(lambda: player.mute(muted=call.params.muted)),
             "audio_devices": lambda _: self._ask(player.audio_devices),
-            "audio_device_set": lambda call: self._ask(
-                lambda: player.audio_device_set(device=call.params.device)
-            ),
+            "audio_device_set": self.audio_device_set,
             "playlist_get": lambda _: self._ask(player.playlist_get),
         }
 
@@ -70,7 +81,21 @@ class Playing:
         level, delta = call.params.level, call.params.delta
         if (level is None) == (delta is None):
             raise InvalidParams("Give level or delta", param="level")
-        return self._ask(lambda: self._player.volume_set(level=level, delta=delta))
+
+        async def set_volume() -> dict[str, Any]:
+            volume = await self._player.volume_set(level=level, delta=delta)
+            self._note({"playback.volume": volume["level"]})
+            return volume
+
+        return self._ask(set_volume)
+
+    def audio_device_set(self, call: Call) -> Any:
+        async def set_device() -> dict[str, Any]:
+            chosen = await self._player.audio_device_set(device=call.params.device)
+            self._note({"audio.device": chosen["device"]})
+            return chosen
+
+        return self._ask(set_device)
 
     def _ask(self, action: Callable[[], Awaitable[dict[str, Any]]]) -> Any:
         future = self._turns.ask(action)  # lined up now, not when the coroutine first runs

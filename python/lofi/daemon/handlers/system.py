@@ -18,8 +18,10 @@ from lofi.daemon.handlers import Call, Method
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.library import Library
 from lofi.daemon.peer import Peer, Reply
+from lofi.daemon.player.playback import Player
 from lofi.daemon.session import Session
 from lofi.daemon.status import Status
+from lofi.daemon.turns import Turns
 from lofi.errors import InvalidParams, ProtocolMismatch
 from lofi.parameters import FORMATS
 from lofi.paths import Paths
@@ -50,6 +52,8 @@ class System:
         inventory: Inventory,
         library: Library,
         session: Session,
+        player: Player,
+        turns: Turns,
         settings: Settings,
         paths: Paths,
         method_names: Callable[[], list[str]],
@@ -63,6 +67,8 @@ class System:
         self._inventory = inventory
         self._library = library
         self._session = session
+        self._player = player
+        self._turns = turns
         self._settings = settings
         self._paths = paths
         self._method_names = method_names
@@ -98,15 +104,27 @@ class System:
         if params.notifications is not None:
             peer.notifications = frozenset(params.notifications)
         await self._library.opened()
+        resumes = params.resume and bool(self._settings.value("playback.resume_session"))
+        goes_on = resumes and await self._recall()
         result = await self._introduction(peer)
-        if params.resume and self._settings.value("playback.resume_session"):
+        if resumes:
             result["unfinished"] = self._session.offer()
 
         def welcome() -> None:
             peer.is_initialised = True
             after()
+            if goes_on:
+                self._turns.tell(self._player.resume)
 
         return Reply(result, welcome)
+
+    async def _recall(self) -> bool:
+        """Brings back what was on in the last daemon; returns whether it goes on by itself."""
+        memory, goes_on = self._session.recall()
+        if memory is not None:
+            await self._turns.ask(lambda: self._player.recall(memory))
+            self._configuration.note({"playback.volume": memory.volume})
+        return goes_on
 
     async def _introduction(self, peer: Peer) -> dict[str, Any]:
         return {

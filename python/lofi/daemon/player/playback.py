@@ -15,6 +15,7 @@ from typing import Any, Literal
 from lofi.daemon.player.bulletin import Bulletin, Reason
 from lofi.daemon.player.controls import DEFAULTS, Controls
 from lofi.daemon.player.device import Device, list_devices
+from lofi.daemon.player.memory import Memory
 from lofi.daemon.player.output import OpenSink, Output, open_sink
 from lofi.daemon.player.playable import Clock, Emit, LiveTrack, PlayableTrack, Tracks
 from lofi.daemon.player.playlist import Playlist
@@ -146,6 +147,16 @@ class Player:
         """Returns the current entry's track and the next `count`, which eviction must spare."""
         return self._playlist.upcoming(count)
 
+    def memory(self) -> Memory:
+        """Returns what another daemon needs to go on from here."""
+        return self._programme.memory()
+
+    async def recall(self, memory: Memory) -> None:
+        """Goes back to what was on in an earlier life, paused, unless something is on now."""
+        async with self._turn:
+            if not self._playlist.entries:
+                self._programme.recall(memory)
+
     async def playlist_get(self) -> dict[str, Any]:
         items = [
             {
@@ -189,7 +200,7 @@ class Player:
             else:
                 file = Path(path or "").expanduser().absolute()
                 entry = await asyncio.to_thread(self._shelf.entry_for_file, file)
-            if enqueue in ("next", "end") and self._programme.state != "stopped":
+            if enqueue in ("next", "end") and self._programme.current is not None:
                 if enqueue == "next":
                     self._playlist.insert_next(entry)
                 else:

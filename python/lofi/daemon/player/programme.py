@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from lofi.daemon.player.bulletin import Bulletin, Reason
 from lofi.daemon.player.controls import Controls
 from lofi.daemon.player.decode import FileSource, Spool
 from lofi.daemon.player.desk import CLOSE_FADE_SEC, STOP_FADE_SEC
+from lofi.daemon.player.memory import Memory, State
 from lofi.daemon.player.playable import Clock, PlayableTrack
+from lofi.daemon.player.playing import Playing, prepare
 from lofi.daemon.player.playlist import Entry, Playlist
 from lofi.daemon.player.shelf import Shelf
-from lofi.daemon.player.stage import Stage, Take
+from lofi.daemon.player.stage import Stage
 from lofi.errors import LofiError, NothingToPlay
 
 logger = logging.getLogger(__name__)
@@ -28,25 +29,6 @@ STATE_SEC = 10.0
 """How often clients hear the position while something plays."""
 LISTENED_SEC = 30.0
 GAIN_GLIDE_SEC = 2.0
-
-State = Literal["playing", "paused", "stopped"]
-
-
-@dataclass(slots=True, eq=False)
-class Playing:
-    """An entry that is at the stage, in one take or, after jumps, several."""
-
-    entry: Entry
-    take: Take
-    track: PlayableTrack | None
-    spool: Spool | None
-    """One of the two is None: a track is finished, or being rendered."""
-    is_announced: bool = False
-    is_counted: bool = False
-
-    @property
-    def position_sec(self) -> float:
-        return max(0.0, min(self.take.position_sec, self.entry.duration_sec))
 
 
 class Programme:
@@ -158,16 +140,8 @@ class Programme:
         self._come_to_rest()
 
     async def prepared(self, entry: Entry, start_sec: float) -> Playing:
-        """Returns `entry` ready to be heard from `start_sec` on.
-
-        Raises:
-            InvalidTrackId, AudioPlaybackError, AudioDeviceError: it cannot be.
-        """
-        record = self._shelf.record(entry.track_id)
-        gain = 1.0 if record.track is None else self._controls.gain_of(record.track)
-        start_sec = min(start_sec, entry.duration_sec)
-        take = await self._stage.prepare(record.open_source, start_sec, gain)
-        return Playing(entry, take, record.track, record.spool)
+        """Returns `entry` ready to be heard from `start_sec` on; raises what `prepare` does."""
+        return await prepare(entry, start_sec, self._shelf, self._stage, self._controls)
 
     async def switch(self, playing: Playing, reason: Reason) -> None:
         """Goes on with a prepared entry of the playlist."""
@@ -237,6 +211,27 @@ class Programme:
         else:
             await self.switch(await self.prepared(entry, 0.0), "skipped")
 
+    def memory(self) -> Memory:
+        """Returns what is on, for another life."""
+        return Memory(
+            items=tuple(self._shelf.item(entry) for entry in self._playlist.entries),
+            index=self._playlist.index,
+            position_sec=self.playback()["position_sec"],
+            state=self.state,
+            volume=self._controls.volume,
+            muted=self._controls.muted,
+        )
+
+    def recall(self, memory: Memory) -> None:
+        """Puts what was on once back in its place; what was heard then is paused now."""
+        self._controls.volume, self._controls.muted = memory.volume, memory.muted
+        self._stage.set_volume(self._controls.gain)
+        position_sec = self._shelf.bring_back(memory)
+        if memory.state != "stopped" and self._playlist.current is not None:
+            self.state, self.start_sec = "paused", position_sec
+        self.tell_playlist()
+        self.tell_state()
+
     def pause(self) -> None:
         if self.state == "playing":
             self._stage.pause()
@@ -246,7 +241,9 @@ class Programme:
             self.tell_state()
 
     async def resume(self) -> None:
-        if self.state == "paused":
+        if self.state == "paused" and self.current is None:
+            await self.go_on(None)  # paused in an earlier life of the daemon
+        elif self.state == "paused":
             self.state = "playing"
             await self._stage.resume()
             if self.current is not None:
@@ -254,9 +251,9 @@ class Programme:
             self.tell_state()
 
     async def append(self, entry: Entry) -> None:
-        """Appends `entry`; it starts if nothing plays."""
+        """Appends `entry`; it starts if nothing is on."""
         self._playlist.append(entry)
-        if self.state == "stopped":
+        if self.current is None:
             await self.start_from(entry)  # which tells of the playlist, once
         else:
             self.tell_playlist()
@@ -368,12 +365,15 @@ class Programme:
         if self.current is not None and self.current.entry.key in keys:
             self.halt("stopped")
         self._playlist.remove(keys)
+        if self.state == "paused" and self._playlist.current is None:
+            self._come_to_rest()
         self.tell_playlist()
         await self.plan_next()
 
     async def settle(self) -> None:
         """Lets the stage follow a changed output, and plans anew."""
-        await self._stage.refit()
+        if self._stage.output.sample_rate is not None:  # else nothing is open, and nothing need be
+            await self._stage.refit()
         await self.plan_next()
 
     def close(self) -> None:

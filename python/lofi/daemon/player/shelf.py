@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from lofi.daemon.player.decode import FileSource, Spool, SpoolSource
+from lofi.daemon.player.memory import Item, Memory
 from lofi.daemon.player.playable import LiveTrack, PlayableTrack, Tracks
 from lofi.daemon.player.playlist import Entry, Playlist
 from lofi.daemon.player.stage import OpenSource
@@ -93,6 +94,38 @@ class Shelf:
         track = _file_track(path)
         self._files[track.track_id] = track
         return self.entry(track)
+
+    def bring_back(self, memory: Memory) -> float:
+        """Fills the playlist with what was on once and is still there, and selects the entry that
+        was on, else the last before it; returns the position in it (s)."""
+        position_sec = 0.0
+        for place, item in enumerate(memory.items):
+            entry = self._remembered(item)
+            if entry is None:
+                continue
+            self._playlist.append(entry)
+            if memory.index is not None and (place <= memory.index or self._playlist.index is None):
+                self._playlist.select(entry)
+                position_sec = memory.position_sec if place == memory.index else 0.0
+        return position_sec
+
+    def _remembered(self, item: Item) -> Entry | None:
+        if item.path is None:
+            track = self.track(item.track_id)
+            return None if track is None else self.entry(track)
+        path = Path(item.path)
+        if not path.is_file():
+            return None
+        # Known from then: opening every file here would hold up an editor's start.
+        track = PlayableTrack(item.track_id, path, item.title, "", item.duration_sec)
+        self._files[track.track_id] = track
+        return self.entry(track)
+
+    def item(self, entry: Entry) -> Item:
+        """Returns an entry as it is remembered."""
+        file = self._files.get(entry.track_id)
+        path = None if file is None else str(file.path)
+        return Item(entry.track_id, path, entry.title, entry.duration_sec)
 
     def begin(self, live: LiveTrack, now: float) -> Entry:
         """Takes in a track that is being rendered and returns its entry."""

@@ -1,0 +1,225 @@
+"""What outlives a daemon: unfinished requests, and what was on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lofi.daemon.player.memory import Item, Memory
+from lofi.daemon.session import Session
+from tests.clock import until
+from tests.daemon.callers import Caller, Home
+
+NOTHING = Memory((), None, 0.0, "stopped", 0.6, False)
+MUSIC = Memory((Item("a" * 16), Item("f", "/x.wav", "x", 3.0)), 1, 2.5, "playing", 0.3, True)
+
+
+async def at_once(call: Any) -> None:
+    call()
+
+
+def session(path: Path, memory: Memory = NOTHING) -> Session:
+    return Session(path, lambda: memory, at_once)
+
+
+def test_requests_are_offered_once_and_those_never_offered_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "session.json"
+    session(path).keep([{"prompt": "a"}], NOTHING)
+    session(path).keep([{"prompt": "b"}], NOTHING)
+    third = session(path)
+    assert [each["prompt"] for each in third.offer()] == ["a", "b"]
+    assert third.offer() == []
+    assert session(path).offer() == []
+    path.write_text("[]")
+    assert session(path).offer() == []
+
+
+def test_what_was_on_is_recalled_once_and_goes_on_only_after_a_fresh_crash(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    first = session(path)
+    first.change()
+    first.keep([], MUSIC)
+    second = session(path)
+    assert second.recall() == (MUSIC, False)
+    assert second.recall() == (None, False)
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "is_open": True}))
+    assert session(path).recall() == (MUSIC, True)
+    path.write_text(json.dumps({**stored, "is_open": True, "noted_sec": time.time() - 3600}))
+    assert session(path).recall() == (MUSIC, False)
+
+
+def test_a_daemon_that_never_played_leaves_what_was_on_alone(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    first = session(path)
+    first.change()
+    first.keep([{"prompt": "a"}], MUSIC)
+    session(path).keep([{"prompt": "b"}], NOTHING)
+    last = session(path)
+    assert last.recall() == (MUSIC, False)
+    assert [each["prompt"] for each in last.offer()] == ["a", "b"]
+
+
+GOOD = MUSIC.to_json()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        [],
+        {},
+        {**GOOD, "items": "x"},
+        {**GOOD, "index": 2},
+        {**GOOD, "index": -1},
+        {**GOOD, "index": True},
+        {**GOOD, "state": "dancing"},
+        {**GOOD, "volume": 2},
+        {**GOOD, "volume": "loud"},
+        {**GOOD, "position_sec": -1},
+        {**GOOD, "position_sec": None},
+    ],
+)
+def test_a_memory_edited_by_hand_is_none(wrong: object) -> None:
+    assert Memory.of_json(wrong) is None
+
+
+def test_items_that_are_none_are_left_out_and_the_place_stays() -> None:
+    items: list[Any] = [{"track_id": 5}, {"track_id": "a", "path": "relative"}, *GOOD["items"]]
+    memory = Memory.of_json({**GOOD, "items": items, "index": 3})
+    assert memory is not None
+    assert (memory.items, memory.index) == (MUSIC.items, 1)
+    nothing = Memory.of_json({**GOOD, "items": [{}], "index": 0})
+    assert nothing is not None
+    assert (nothing.items, nothing.index) == ((), None)
+
+
+# Through the door.
+
+
+def made(daemon: Caller, prompt: str, seconds: float = 20) -> str:
+    asked = daemon.call(
+        "generate", prompt=prompt, backend="procedural", duration_sec=seconds, auto_play=False
+    )
+    assert daemon.ending(asked["track_id"])[0] == "generation_complete"
+    return str(asked["track_id"])
+
+
+def test_the_next_daemon_goes_back_to_what_was_on_paused(home: Home) -> None:
+    first = home.caller("stdio")
+    assert first.initialize()["state"]["playback"]["track_id"] is None
+    tracks = [made(first, "a"), made(first, "b"), made(first, "c")]
+    outside = home.path / "mine.wav"
+    outside.write_bytes((home.tracks / f"{tracks[0]}.wav").read_bytes())
+    first.call("play", track_id=tracks[0])
+    first.call("play", path=str(outside), enqueue="end")
+    first.call("play", track_id=tracks[1], enqueue="end")
+    first.call("skip", count=2)
+    first.call("volume_set", level=0.25)
+    first.call("mute", muted=True)
+    first.call("seek", position_sec=10)
+    first.event("playback_started", track_id=tracks[1])
+    before = first.call("playlist_get")
+    first.hang_up()
+    first.ended()
+
+    second = home.caller("stdio")
+    playback = second.initialize()["state"]["playback"]
+    assert (playback["state"], playback["track_id"]) == ("paused", tracks[1])
+    assert 10 <= playback["position_sec"] < 18
+    assert (playback["volume"], playback["muted"]) == (0.25, True)
+    assert second.call("config_get", keys=["playback.volume"])["config"] == {
+        "playback.volume": 0.25
+    }
+    after = second.call("playlist_get")
+    assert [after[name] for name in ("tracks", "index")] == [
+        before[name] for name in ("tracks", "index")
+    ]
+    second.call("resume")
+    started = second.event("playback_started", track_id=tracks[1])
+    assert started["position_sec"] == pytest.approx(playback["position_sec"], abs=0.01)
+    second.call("stop")
+    second.call("cache_delete", track_id=tracks[1])
+    second.hang_up()
+    second.ended()
+
+    third = home.caller("stdio")
+    playback = third.initialize()["state"]["playback"]
+    assert playback["state"] == "stopped"
+    assert tracks[1] not in third.call("playlist_get")["tracks"]
+
+
+def test_after_a_crash_the_music_goes_on_by_itself(home: Home) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    track = made(first, "a")
+    first.call("play", track_id=track)
+    first.event("playback_started")
+    until(lambda: "playing" in noted(home), 10, "the note of what is on")
+    assert first.process is not None
+    first.process.send_signal(signal.SIGKILL)
+    first.ended()
+    quiet = home.caller("stdio")
+    quiet.initialize(resume=False)
+    assert quiet.call("status")["playback"]["state"] == "stopped"
+    quiet.hang_up()
+    quiet.ended()
+    second = home.caller("stdio")
+    assert second.initialize()["state"]["playback"]["state"] == "paused"
+    second.event("playback_started", track_id=track)
+    assert second.call("status")["playback"]["state"] == "playing"
+
+
+def noted(home: Home) -> str:
+    path = home.state / "session.json"
+    return path.read_text() if path.exists() else ""
+
+
+def test_a_new_track_starts_although_an_old_one_is_paused_from_another_day(home: Home) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    first.call("play", track_id=made(first, "a"))
+    first.event("playback_started")
+    first.hang_up()
+    first.ended()
+    second = home.caller("stdio")
+    second.initialize()
+    asked = second.call("generate", prompt="b", backend="procedural", duration_sec=5)
+    second.event("playback_started", track_id=asked["track_id"])
+    assert len(second.call("playlist_get")["tracks"]) == 2
+
+
+def test_who_wants_no_resuming_gets_none(home: Home) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    first.call("play", track_id=made(first, "a"))
+    first.hang_up()
+    first.ended()
+    second = home.caller("stdio")
+    state = second.initialize(config={"playback": {"resume_session": False}})["state"]
+    assert (state["playback"]["state"], state["playlist_length"]) == ("stopped", 0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"unfinished":5,"playback":{"items":[5]}}', "\x00"])
+def test_a_session_edited_by_hand_stops_neither_start_nor_end(home: Home, text: str) -> None:
+    home.state.mkdir(parents=True)
+    (home.state / "session.json").write_text(text)
+    daemon = home.caller("stdio")
+    assert daemon.initialize()["unfinished"] == []
+    assert daemon.call("shutdown") == {"status": "shutting_down"}
+    assert daemon.ended() == 0
+
+
+def test_what_the_player_was_told_is_what_the_settings_say(daemon: Caller) -> None:
+    daemon.call("volume_set", level=0.3)
+    assert daemon.event("config_changed", source="runtime")["keys"] == ["playback.volume"]
+    read = daemon.call("config_get", keys=["playback.volume"])
+    assert read == {"config": {"playback.volume": 0.3}, "sources": {"playback.volume": "runtime"}}
+    daemon.call("config_set", key="playback.volume", value=0.6)  # the default, and yet a change
+    daemon.event("playback_state", volume=0.6)
+    assert daemon.call("volume_get")["level"] == 0.6
