@@ -61,7 +61,7 @@ def test_codes_decide_the_length(tmp_path: Path) -> None:
     params = plan.params()
     assert params["duration_sec"] == 12.0
     assert params["audio_codes"] == list(range(60))
-    assert params["bpm"] == 90.5
+    assert params["bpm"] == 90
     assert not params["thinking"]
     assert Exchange("lofi", codes=tuple(range(60)), duration_sec=12.0).warnings() == []
 

@@ -238,6 +238,26 @@ def test_codes_say_how_long_a_track_is() -> None:
     assert recipe_of(PLANNED, **asked, duration_sec=12.1)["duration_sec"] == 12.1
 
 
+def test_a_short_piece_is_not_planned() -> None:
+    asked: dict[str, Any] = {"backend": "ace_step_15", "duration_sec": 9.5}
+    request = resolve(PLANNED, **asked)
+    assert "lm_model" not in request.takes[0].recipe
+    assert warnings_of(request) == ["SHORT_DURATION", "PARAM_ADJUSTED"]
+    assert warnings_of(resolve(PLANNED, **asked, thinking=False)) == ["SHORT_DURATION"]
+    for params in ({"thinking": True}, {"auto_lyrics": True}):
+        with pytest.raises(LofiError) as caught:
+            resolve(PLANNED, **asked, **params)
+        assert caught.value.code == "INVALID_DURATION"
+        assert "thinking" in caught.value.hint
+
+
+def test_codes_need_no_planner() -> None:
+    made = recipe_of(backend="ace_step_15", audio_codes=[1] * 50, thinking=True)
+    assert not {"thinking", "lm_model", "use_cot_metas"} & set(made)
+    asked = recipe_of(PLANNED, backend="ace_step_15", audio_codes=[1] * 50, use_cot_metas=True)
+    assert (asked["lm_model"], asked["thinking"]) == ("0.6b", False)
+
+
 def test_lyrics_alone_are_enough_for_a_planner() -> None:
     made = recipe_of(PLANNED, backend="ace_step_15", prompt=None, lyrics="la la")
     assert (made["prompt"], made["thinking"]) == ("", True)

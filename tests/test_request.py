@@ -14,9 +14,11 @@ from lofi.request import (
     DEFAULTS,
     apart,
     bare_model,
+    format_params,
     numbered,
     params,
     read_requests,
+    rewritten,
     with_plan,
     write_request,
 )
@@ -113,8 +115,17 @@ def test_several_plans_are_asked_for_apart() -> None:
 def test_modes_of_the_planner() -> None:
     given, _ = params(one(caption="idea", use_cot_caption=False, lm_mode="inspire"))
     assert given["use_cot_caption"] and given["auto_lyrics"]
-    _, warnings = params(one(caption="x", lyrics="la", lm_mode="format"))
-    assert "lofi plan format" in warnings[0]
+    song = one(caption="x", lyrics="la", lm_mode="format", seed=0, lm_temperature=0, bpm=90)
+    assert format_params(song) == {
+        "prompt": "x", "lyrics": "la", "bpm": 90, "temperature": 0, "top_p": 0.9, "top_k": 0,
+        "seed": 0,
+    }  # fmt: skip
+    answer = {"prompt": "soft x", "lyrics": "[Verse]\nla", "bpm": 77, "keyscale": "A minor"}
+    tidied = rewritten(song, answer)
+    wanted = {"caption": "soft x", "lyrics": "[Verse]\nla", "bpm": 90, "keyscale": "A minor"}
+    assert {name: tidied[name] for name in wanted} == wanted
+    given, warnings = params(tidied)
+    assert (given["prompt"], given["use_cot_caption"], warnings) == ("soft x", False, [])
 
 
 def test_the_full_form_holds_everything() -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -138,21 +138,34 @@ class Client:
         return self._last_id
 
     def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, limit_sec: float = 60.0
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        limit_sec: float = 60.0,
+        on_note: Callable[[Notification], None] | None = None,
     ) -> Any:
-        """Returns the method's result.
+        """Returns the method's result; `on_note` hears what comes meanwhile.
 
         Raises:
             LofiError: what the daemon answered, or that it is gone.
         """
-        return self.answer(self.send(method, params), limit_sec=limit_sec)
+        return self.answer(self.send(method, params), limit_sec=limit_sec, on_note=on_note)
 
-    def answer(self, ident: int, *, limit_sec: float = 60.0) -> Any:
-        """Returns the result of the call with this id; notifications wait meanwhile."""
+    def answer(
+        self,
+        ident: int,
+        *,
+        limit_sec: float = 60.0,
+        on_note: Callable[[Notification], None] | None = None,
+    ) -> Any:
+        """Returns the result of the call with this id; notifications wait if nobody hears them."""
         end = time.monotonic() + limit_sec
         while ident not in self._answers:
             if not self._read(end - time.monotonic()):
                 raise WorkerTimeout(f"The daemon did not answer within {limit_sec:g} s")
+            while on_note is not None and self._notifications:
+                on_note(self._notifications.popleft())
         response = self._answers.pop(ident)
         if response.error is not None:
             raise _typed(response.error)

@@ -61,7 +61,7 @@ class Exchange:
             "use_cot_caption": False,
         }
         if self.bpm != UNKNOWN:
-            params["bpm"] = _number("bpm", self.bpm)
+            params["bpm"] = int(_number("bpm", self.bpm))
         if self.keyscale != UNKNOWN:
             params["keyscale"] = self.keyscale
         if self.timesig != UNKNOWN:
@@ -77,7 +77,7 @@ def read_exchange(folder: Path) -> Exchange:
     Raises:
         InvalidSource: there is no such directory, or a file cannot be read.
         InvalidPrompt: `caption` is missing or empty.
-        InvalidParams: `codes` or `duration` hold something else.
+        InvalidParams: `codes`, `duration` or `bpm` hold something else.
     """
     if not folder.is_dir():
         raise InvalidSource(f"{folder} is no directory", hint="Create it, with a file `caption`.")
@@ -91,7 +91,7 @@ def read_exchange(folder: Path) -> Exchange:
     return Exchange(
         caption=caption,
         lyrics=_field(folder, "lyrics") or INSTRUMENTAL,
-        bpm=_field(folder, "bpm") or UNKNOWN,
+        bpm=_tempo(folder / "bpm", _field(folder, "bpm")),
         keyscale=_field(folder, "keyscale") or UNKNOWN,
         timesig=_field(folder, "timesig") or UNKNOWN,
         language=_field(folder, "language") or "en",
@@ -147,6 +147,12 @@ def _number(name: str, text: str) -> float:
     if not 0 < number < float("inf"):
         raise InvalidParams(f"{name} holds {text!r}, no number above 0", hint="Correct the file.")
     return int(number) if number == int(number) else number
+
+
+def _tempo(path: Path, text: str) -> str:
+    if text not in ("", UNKNOWN):
+        _number(str(path), text)
+    return text or UNKNOWN
 
 
 def _codes(path: Path, text: str) -> tuple[int, ...]:

@@ -240,6 +240,31 @@ def params(request: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return given, _unmatched(request)
 
 
+def format_params(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of `lm_format` for a request in that mode."""
+    given = {
+        "prompt": request["caption"],
+        "temperature": request["lm_temperature"],
+        "top_p": request["lm_top_p"],
+        "top_k": request["lm_top_k"],
+    }
+    known = {_SAME[name]: request[name] for name in _MUSICAL if request[name]}
+    if request["lyrics"] not in ("", INSTRUMENTAL):
+        known["lyrics"] = request["lyrics"]
+    if request["lm_model"]:
+        known["lm_model"] = _size(request["lm_model"])
+    seeds = [request[name] for name in ("lm_seed", "seed") if request[name] >= 0]
+    return {**given, **known, **({"seed": seeds[0]} if seeds else {})}
+
+
+def rewritten(request: Mapping[str, Any], song: Mapping[str, Any]) -> SongRequest:
+    """Returns the request with its words as `lm_format` answered and its gaps filled."""
+    words = {"caption": song["prompt"], "lyrics": song["lyrics"] or request["lyrics"]}
+    filled = with_plan({**request, **words}, song, 0, (request["seed"], request["lm_seed"]))
+    return {**filled, "lm_batch_size": 1, "lm_mode": "generate", "use_cot_caption": False}
+
+
+_MUSICAL: Final = ("bpm", "duration", "keyscale", "timesignature", "vocal_language")
 _SAME: Final = {
     "bpm": "bpm",
     "duration": "duration_sec",
@@ -290,8 +315,6 @@ def _unmatched(request: Mapping[str, Any]) -> list[str]:
         warnings.append("vae is ignored: there is one")
     if request["output_format"] == "wav24":
         warnings.append("wav24 is written as wav32")
-    if request["lm_mode"] == "format":
-        warnings.append("lm_mode format: rendered as given; lofi plan format tidies it first")
     for name in ("mp3_bitrate", "peak_clip"):
         if request[name] != DEFAULTS[name]:
             warnings.append(f"{name} is ignored")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 @pytest.fixture(scope="module")
 def daemon(home: Home) -> Iterator[Caller]:
-    """One warm daemon for all: torch takes seconds to import."""
+    """One warm daemon for all, shared with the command line: torch takes seconds to import."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lofi", "daemon"],
+        [sys.executable, "-m", "lofi", "daemon", "--shared"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=home.environment,
@@ -143,6 +144,97 @@ def test_a_retake_keeps_the_plan(daemon: Caller) -> None:
     other, _ = made(daemon, **params, retake_variance=0.5, retake_seed=1)
     assert other["duration_sec"] == first["duration_sec"]
     assert not np.array_equal(samples(other), samples(first))
+
+
+def test_an_idea_becomes_a_request_and_says_how_far_it_is(daemon: Caller) -> None:
+    daemon.messages.clear()
+    ident = daemon.send("lm_inspire", query="a rainy Tuesday", seed=3, instrumental=True)
+    first = daemon.answer(ident, 120)["result"]
+    told = [each for each in daemon.named("operation_progress") if each["request_id"] == ident]
+    assert {each["method"] for each in told} == {"lm_inspire"}
+    assert told[-1]["message"].endswith(" tokens")
+    assert [each["percent"] for each in told] == sorted(each["percent"] for each in told)
+    assert daemon.call("lm_inspire", query="a rainy Tuesday", seed=3, instrumental=True) == first
+    assert first["request"]["instrumental"] is True
+    answer = daemon.call("generate", **first["request"], infer_steps=1, auto_play=False)
+    assert answer["warnings"] == []
+    assert daemon.call("cancel", track_id=answer["track_id"])["cancelled"]
+    daemon.ending(answer["track_id"], 30)
+
+
+def test_planning_ends_within_two_seconds_of_a_cancel(daemon: Caller) -> None:
+    daemon.call("lm_inspire", query="warm it up", seed=3)
+    for method, params in (
+        ("lm_inspire", {"query": "a rainy Tuesday", "seed": 4}),
+        ("lm_codes", {"prompt": "rain", "duration_sec": 600}),
+    ):
+        daemon.messages.clear()
+        ident = daemon.send(method, **params)
+        daemon.event("operation_progress", 30, request_id=ident)
+        began = time.monotonic()
+        daemon.call("cancel", request_id=ident)
+        assert daemon.answer(ident)["error"]["data"]["code"] == "GENERATION_CANCELLED"
+        assert time.monotonic() - began < limit(2)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code", "word"),
+    [
+        ("lm_codes", {"prompt": "x", "duration_sec": 5}, "INVALID_DURATION", "thinking"),
+        ("lm_codes", {"prompt": "x", "audio_codes": [1] * 50}, "INVALID_PARAMS", "Leave them out"),
+        ("lm_codes", {"prompt": "x", "backend": "procedural"}, "UNSUPPORTED_TASK", "ace_step_15"),
+        ("lm_codes", {"prompt": "x", "lm_model": "4b"}, "LM_UNAVAILABLE", "lm=4b"),
+        ("lm_inspire", {"query": "x", "vocal_language": "tlh"}, "INVALID_PARAMS", "zh"),
+        ("lm_inspire", {"query": ""}, "INVALID_PARAMS", ""),
+        ("lm_inspire", {"query": "x", "lm_model": "none"}, "LM_UNAVAILABLE", "lm="),
+        ("lm_format", {"prompt": "x", "duration_sec": 5}, "INVALID_DURATION", "10 to 600"),
+        ("lm_format", {"prompt": "x", "keyscale": "H major"}, "INVALID_PARAMS", ""),
+        ("lm_understand", {}, "INVALID_PARAMS", ""),
+        ("lm_understand", {"audio_codes": [64000]}, "INVALID_PARAMS", "63999"),
+        ("lm_understand", {"source": "beef"}, "INVALID_SOURCE", ""),
+        ("score", {"track_id": "beef"}, "INVALID_TRACK_ID", ""),
+    ],
+)
+def test_what_cannot_be_planned_is_said(
+    daemon: Caller, method: str, params: dict[str, Any], code: str, word: str
+) -> None:
+    error = daemon.refused(method, **params)
+    assert error["data"]["code"] == code, error
+    assert word in error["data"]["hint"], error
+
+
+def test_a_plan_goes_to_other_programs_and_comes_back(home: Home, tmp_path: Path) -> None:
+    song, folder = tmp_path / "song.json", tmp_path / "folder"
+    done = lofi(home, "plan", "codes", "soft rain", "-d", "11", "--bpm", "77", "-s", "2",
+                "-o", str(song), "--output-dir", str(folder))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert (len(plan["audio_codes"]), plan["metas"]["bpm"]) == (55, 77)
+    request = json.loads((tmp_path / "song0.json").read_text())
+    assert (request["bpm"], request["duration"], request["seed"]) == (77, 11, 2)
+    assert request["audio_codes"] == ",".join(map(str, plan["audio_codes"]))
+    assert (folder / "codes").read_text() == request["audio_codes"] + "\n"
+    assert (folder / "bpm").read_text() == "77"
+    before = (tmp_path / "song0.json").read_bytes()
+    done = lofi(home, "request", str(tmp_path / "song0.json"))
+    assert done.returncode == 0, done.stderr
+    line = json.loads(done.stdout)
+    assert (line["path"], line["duration_s"]) == (str(tmp_path / "song00.mp3"), 11)
+    assert (tmp_path / "song0.json").read_bytes() == before
+    done = lofi(home, "exchange", str(folder), "--output", str(tmp_path / "out.wav"), "-s", "2")
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "out.wav").frames == 11 * 48000
+    (folder / "bpm").write_text("fast")
+    done = lofi(home, "exchange", str(folder), "--output", str(tmp_path / "out.wav"))
+    assert done.returncode == 2
+    assert str(folder / "bpm") in done.stderr
+    tidy = {"caption": "rain", "lyrics": "la", "lm_mode": "format", "duration": 10, "seed": 1,
+            "inference_steps": 1, "output_format": "wav16", "lm_seed": 1}  # fmt: skip
+    (tmp_path / "tidy.json").write_text(json.dumps([tidy]))
+    done = lofi(home, "request", str(tmp_path / "tidy.json"))
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "tidy0.wav").frames == 480000
+    assert "rewriting" in done.stderr
 
 
 def test_lyrics_are_timed_as_lrc_and_as_webvtt(daemon: Caller, home: Home, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ from lofi.client import Client
 from lofi.commands import generate, screen
 from lofi.errors import InvalidParams, InvalidSource
 from lofi.paths import Paths
+from lofi.wire.jsonrpc import Notification
 
 PLAN_LIMIT_SEC = 3600.0
+_DOING = {"lm_inspire": "planning", "lm_format": "rewriting", "lm_understand": "listening",
+          "lm_codes": "planning", "lyrics_timing": "timing the lyrics"}  # fmt: skip
 _SUBTITLES = {".lrc": "lrc", ".vtt": "vtt"}
-_PLAN_NAMES = ("prompt", "lyrics", "bpm", "duration_sec", "keyscale", "timesignature",
-               "vocal_language", "audio_codes")  # fmt: skip
 
 
 def add(commands: Any) -> None:
@@ -30,24 +30,27 @@ def add(commands: Any) -> None:
     inspire.add_argument("--instrumental", action="store_true", default=None)
     rewrite = actions.add_parser("format", help="a prompt and lyrics, tidied")
     rewrite.add_argument("prompt", metavar="PROMPT")
-    rewrite.add_argument("-l", "--lyrics", metavar="TEXT")
     understand = actions.add_parser("understand", help="what a piece of audio is")
     understand.add_argument("source", metavar="TRACK|FILE")
     codes = actions.add_parser("codes", help="a whole plan, codes included, not rendered")
     codes.add_argument("prompt", metavar="PROMPT")
-    codes.add_argument("-l", "--lyrics", metavar="TEXT")
-    codes.add_argument("-d", "--duration", type=float, metavar="SEC", dest="duration_sec")
+    for parser in (rewrite, codes):
+        parser.add_argument("-l", "--lyrics", metavar="TEXT", help="\\n begins a line")
+        parser.add_argument("-d", "--duration", type=float, metavar="SEC", dest="duration_sec")
+        parser.add_argument("--bpm", type=int)
+        parser.add_argument("--keyscale", metavar="KEY")
+        parser.add_argument("--timesignature", metavar="BEATS")
+    for parser in (inspire, rewrite, codes):
+        parser.add_argument("--language", metavar="CODE", dest="vocal_language")
+    for parser in (inspire, rewrite, understand):
+        for name, kind in _SAMPLING.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N")
     for parser in (inspire, rewrite, understand, codes):
         parser.add_argument("-s", "--seed", type=int)
         parser.add_argument("--lm-model", metavar="SIZE")
         parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="request JSON")
         parser.add_argument("--output-dir", type=Path, metavar="DIR", help="exchange directory")
         parser.set_defaults(run=run_plan, parser=parser)
-    for parser in (rewrite, codes):
-        parser.add_argument("--bpm", type=int)
-        parser.add_argument("--keyscale", metavar="KEY")
-        parser.add_argument("--timesignature", metavar="BEATS")
-        parser.add_argument("--language", metavar="CODE", dest="vocal_language")
     lyrics = commands.add_parser("lyrics", help="when each line of a track is sung")
     lyrics.add_argument("track", metavar="TRACK")
     lyrics.add_argument("-o", "--output", type=Path, metavar="FILE", help="FILE.lrc or FILE.vtt")
@@ -65,32 +68,28 @@ def add(commands: Any) -> None:
     folder.set_defaults(run=run_exchange)
 
 
+_SAMPLING = {"temperature": float, "top_k": int, "top_p": float}
+_WISHES = ("lyrics", "duration_sec", "bpm", "keyscale", "timesignature", "vocal_language")
 _METHODS = {
-    "inspire": ("lm_inspire", ("query", "instrumental", "seed", "lm_model")),
-    "format": (
-        "lm_format",
-        ("prompt", "lyrics", "bpm", "keyscale", "timesignature", "vocal_language", "seed",
-         "lm_model"),
-    ),
-    "understand": ("lm_understand", ("source", "seed", "lm_model")),
-    "codes": (
-        "lm_codes",
-        ("prompt", "lyrics", "duration_sec", "bpm", "keyscale", "timesignature", "vocal_language",
-         "seed", "lm_model"),
-    ),
-}  # fmt: skip
+    "inspire": ("lm_inspire", ("query", "instrumental", "vocal_language", *_SAMPLING)),
+    "format": ("lm_format", ("prompt", *_WISHES, *_SAMPLING)),
+    "understand": ("lm_understand", ("source", *_SAMPLING)),
+    "codes": ("lm_codes", ("prompt", *_WISHES)),
+}
 
 
 def run_plan(options: argparse.Namespace) -> int:
     """Prints the plan as JSON, and writes it where it was asked to."""
     method, names = _METHODS[options.action]
-    params = {name: getattr(options, name, None) for name in names}
+    params = {name: getattr(options, name) for name in (*names, "seed", "lm_model")}
     params = {name: value for name, value in params.items() if value is not None}
+    if "lyrics" in params:
+        params["lyrics"] = params["lyrics"].replace("\\n", "\n")
     if options.action == "understand" and Path(options.source).exists():
         params["source"] = {"path": str(Path(options.source).absolute())}
     with Client.shared(Paths.from_environment(dict(options.environment))) as client:
         client.initialize("cli")
-        answer = dict(client.call(method, params, limit_sec=PLAN_LIMIT_SEC))
+        answer = _asked(client, method, params, quiet=options.quiet)
     plan = {**answer, **answer.get("metas", {})}
     if options.output is not None:
         _write_request(options.output, plan)
@@ -98,6 +97,21 @@ def run_plan(options: argparse.Namespace) -> int:
         _write_exchange(options.output_dir, plan)
     screen.result(answer)
     return 0
+
+
+def _asked(client: Client, method: str, params: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """Returns the answer of a long method; its progress shows meanwhile."""
+    progress = screen.Progress(quiet=quiet)
+
+    def show(note: Notification) -> None:
+        if note.method == "operation_progress":
+            told = note.params.get("message") or ""
+            progress.show(note.params["percent"], f"{_DOING[method]} {told}".strip(), None)
+
+    try:
+        return dict(client.call(method, params, limit_sec=PLAN_LIMIT_SEC, on_note=show))
+    finally:
+        progress.end()
 
 
 def _write_request(path: Path, plan: dict[str, Any]) -> None:
@@ -141,7 +155,7 @@ def run_lyrics(options: argparse.Namespace) -> int:
     with Client.shared(Paths.from_environment(dict(options.environment))) as client:
         client.initialize("cli")
         params = {"track_id": options.track}
-        answer = client.call("lyrics_timing", params, limit_sec=PLAN_LIMIT_SEC)
+        answer = _asked(client, "lyrics_timing", params, quiet=options.quiet)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(answer[member].rstrip("\n") + "\n", encoding="utf-8")
@@ -158,22 +172,28 @@ def run_request(options: argparse.Namespace) -> int:
     for path in options.files:
         try:
             text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InvalidSource(f"{path}: {error.strerror}") from error
-        for index, (params, warnings, suffix) in enumerate(_requests(text, strict=options.strict)):
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSource(f"{path} cannot be read: {error}") from error
+        songs = request.read_requests(text, strict=options.strict)
+        for index, song in enumerate(one for asked in songs for one in request.apart(asked)):
+            if song["lm_mode"] == "format":
+                song = _tidied(options, song)
+            params, warnings = request.params(song)
             for warning in warnings:
                 screen.say(f"lofi: {warning}")
+            suffix = {"wav32": "wav"}.get(params["format"], params["format"])
             output = (options.output or path).with_suffix(f".{suffix}")
             generate.render(options, params, request.numbered(output, index))
     return 0
 
 
-def _requests(text: str, *, strict: bool) -> Iterator[tuple[dict[str, Any], list[str], str]]:
-    songs = request.read_requests(text, strict=strict)
-    for song in (one for asked in songs for one in request.apart(asked)):
-        params, warnings = request.params(song)
-        suffix = {"wav32": "wav"}.get(params["format"], params["format"])
-        yield params, warnings, suffix
+def _tidied(options: argparse.Namespace, song: request.SongRequest) -> request.SongRequest:
+    """Returns a song after the planner has rewritten its words, as `lm_mode` format asks."""
+    with Client.shared(Paths.from_environment(dict(options.environment))) as client:
+        client.initialize("cli")
+        params = request.format_params(song)
+        answer = _asked(client, "lm_format", params, quiet=options.quiet)
+    return request.rewritten(song, answer)
 
 
 def run_exchange(options: argparse.Namespace) -> int:

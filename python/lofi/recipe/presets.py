@@ -24,6 +24,8 @@ TURBO_STEP_LIMIT = 20
 TURBO_TABLE_STEPS = 8
 TURBO_TABLE_SHIFTS = (1.0, 2.0, 3.0)
 TIMESTEP_LIMIT = 20
+SHORTEST_PLAN_SEC = 10
+"""The planner was trained on this and more."""
 _CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 _LM_NAMES = ("lm_temperature", "lm_cfg_scale", "lm_top_k", "lm_top_p", "lm_negative_prompt",
              "lm_seed", "constrained")  # fmt: skip
@@ -246,7 +248,7 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
             param="lm_model",
         )
     has_codes = recipe.get("audio_codes") is not None
-    thinking = recipe["thinking"]
+    thinking = False if has_codes else recipe["thinking"]
     needs_one = thinking is True or bool(recipe.get("auto_lyrics"))
     if needs_one and size is None:
         size = installed[0] if installed and asked == "auto" else None
@@ -256,9 +258,22 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
                 hint=how_to_install_planner(catalog.LM_SIZES[0]),
                 param="thinking",
             )
+    if size is not None and recipe["duration_sec"] < SHORTEST_PLAN_SEC:
+        if needs_one:
+            raise InvalidDuration(
+                f"The planner cannot think about {recipe['duration_sec']:g} s of music",
+                hint=f"Ask for {SHORTEST_PLAN_SEC} s or more, or set thinking to false.",
+                param="duration_sec",
+                min=SHORTEST_PLAN_SEC,
+                max=draft.backend.max_duration_sec,
+            )
+        if thinking is None or any(recipe.get(name) for name in _COT_NAMES):
+            words = f"Pieces below {SHORTEST_PLAN_SEC} s are not planned"
+            draft.warn("PARAM_ADJUSTED", words, "thinking")
+        size = None
     if thinking is None:
-        thinking = size is not None and not has_codes
-    recipe["thinking"] = bool(thinking) and not has_codes
+        thinking = size is not None
+    recipe["thinking"] = thinking
     for name in ("use_cot_metas", "use_cot_language"):
         if recipe.get(name) is None:
             recipe[name] = size is not None and thinking

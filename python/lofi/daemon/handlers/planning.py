@@ -74,7 +74,18 @@ class Planning:
             raise UnsupportedTask(
                 f"{request.backend.name} has no planner", hint="Use ace_step_15.", param="backend"
             )
-        answer = await self._operate(call, dict(request.takes[0].recipe), request.variant)
+        recipe = request.takes[0].recipe
+        if recipe.get("audio_codes") is not None:
+            raise InvalidParams(
+                "audio_codes are a plan already", hint="Leave them out.", param="audio_codes"
+            )
+        if "lm_model" not in recipe:
+            raise UnsupportedTask(
+                f"The planner does not think about {recipe['task']}",
+                hint="It plans text2music, retake, lego and complete.",
+                param="task",
+            )
+        answer = await self._operate(call, dict(recipe), request.variant)
         return dict(answer)
 
     async def timing(self, call: Call) -> dict[str, Any]:

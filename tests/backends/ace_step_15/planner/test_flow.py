@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from lofi.backends.ace_step_15.planner.codes import count_for, fault, parse_code
 from lofi.backends.ace_step_15.planner.flow import CodeTask, Events, TextTask
 from lofi.backends.ace_step_15.planner.planner import finished
 from lofi.errors import InvalidParams, ModelInferenceFailed
-from lofi.worker.backend import Step
+from lofi.worker.backend import Event, Notice, Step
 
 GOOD = list(range(60))
 STUCK = [5] * 60
@@ -72,6 +73,24 @@ def test_a_model_that_writes_nothing_is_an_error() -> None:
     open_brief = Brief("lofi", "la")
     with pytest.raises(ModelInferenceFailed):
         finished(flow.planned(Script(GOOD), open_brief, [1]))
+
+
+def test_where_nobody_said_how_long_the_codes_do() -> None:
+    open_ended = replace(BRIEF, duration_sec=None, use_cot_metas=False)
+    (plan,) = finished(flow.planned(Script(GOOD), open_ended, [1]))
+    assert plan.duration_sec == 12
+    assert plan.facts()["plan"]["duration_sec"] == 12
+    (plan,) = finished(flow.planned(Script(GOOD[:9], GOOD[:9]), open_ended, [1]))
+    assert (plan.codes, plan.duration_sec) == ((), None)
+    assert "1.8 s of music" in plan.notices[0].message
+
+
+def test_lyrics_that_did_not_come_are_told() -> None:
+    silent = Script(GOOD, text="<think>\nbpm: 90\n</think>\n<|im_end|>")
+    told: list[Event] = []
+    brief = replace(BRIEF, lyrics="", write_lyrics=True)
+    finished(flow.planned(silent, brief, [1]), told.append)
+    assert [event.code for event in told if isinstance(event, Notice)] == ["DEGRADED"]
 
 
 def test_codes_cover_the_whole_duration() -> None:

@@ -117,6 +117,8 @@ def planned(
     metadata, lyrics = yield from _thoughts(writer, brief, seeds[0])
     plan = merged(brief, metadata, lyrics)
     yield Facts(plan.facts())
+    if brief.write_lyrics and not lyrics.strip():
+        yield Notice("DEGRADED", "The planner wrote no lyrics; the track is instrumental")
     runs: list[list[int]] = [list(brief.codes) for _ in seeds]
     notices: list[list[Notice]] = [[] for _ in seeds]
     if brief.wants_codes:
