@@ -25,6 +25,15 @@ function M.to(callback, say)
     end
 end
 
+---Returns a callback that shows what went wrong, else hands on the result.
+---@param take fun(result: any)
+---@return lofi.Callback
+function M.use(take)
+  return M.to(nil, function(result)
+    take(result)
+  end)
+end
+
 ---@param method string
 ---@param params? table
 ---@param callback? lofi.Callback

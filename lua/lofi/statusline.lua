@@ -34,29 +34,13 @@ local function start_redrawing()
   )
 end
 
----What changes it; each is followed by drawing it anew, if it was ever shown.
-local REDRAWING = {
-  'generation_start',
-  'generation_progress',
-  'generation_complete',
-  'generation_error',
-  'generation_cancelled',
-  'download_progress',
-  'download_complete',
-  'download_error',
-  'download_cancelled',
-  'playback_start',
-  'playback_end',
-  'playback_state',
-  'daemon_exit',
-}
-for _, event in ipairs(REDRAWING) do
-  events.on(event, function()
-    if is_used then
-      vim.cmd.redrawstatus()
-    end
-  end)
-end
+-- What changes it is followed by drawing it anew, if it was ever shown.
+events.on('*', function(event)
+  local kind = event:match('^%a+')
+  if is_used and vim.list_contains({ 'generation', 'download', 'playback', 'daemon' }, kind) then
+    vim.cmd.redrawstatus()
+  end
+end)
 
 ---@param playback lofi.Playback
 ---@param opts lofi.StatuslineOpts

@@ -56,7 +56,7 @@ ALLOWED = {
     "command": CORE | {"ui", "commands"},
     "types": set(),
 }
-COMMANDS = CORE | {"init", "acquisition", "answer", "choices", "daemon", "environment", "float",
+COMMANDS = CORE | {"init", "acquisition", "actions", "answer", "choices", "daemon", "environment", "float",
                    "generate", "installation", "launch", "logview", "models", "picker",
                    "planning", "sheet", "stream", "ui"}  # fmt: skip
 FILES = sorted((REPO / "lua" / "lofi").rglob("*.lua"))

@@ -1,13 +1,13 @@
 ---Subcommands about the tracks there are: list, favorite, rate, delete, export, import, recipe,
 ---cache.
 
+local actions = require('lofi.actions')
 local answer = require('lofi.answer')
 local arguments = require('lofi.arguments')
 local choices = require('lofi.choices')
 local float = require('lofi.float')
 local lofi = require('lofi')
 local picker = require('lofi.picker')
-local ui = require('lofi.ui')
 local units = require('lofi.units')
 
 ---@type table<string, lofi.Subcommand>
@@ -37,12 +37,12 @@ M.favorite = {
     if not id then
       return lofi.favorite(nil)
     end
-    lofi.track(id, function(err, found)
-      if err then
-        return ui.error(err)
-      end
-      lofi.favorite(found.track.track_id, not found.track.favorite)
-    end)
+    lofi.track(
+      id,
+      answer.use(function(found)
+        lofi.favorite(found.track.track_id, not found.track.favorite)
+      end)
+    )
   end,
   complete = id_first,
 }
@@ -168,14 +168,14 @@ M.recipe = {
   text = 'show the request that makes the track again, and what the planner thought',
   run = function(call)
     answer.with_track(call.words[1], nil, function(id)
-      lofi.recipe(id, function(err, result)
-        if err then
-          return ui.error(err)
-        end
-        lofi.track(id, function(_, found)
-          float.show('lofi recipe', recipe_lines(result.request, found and found.plan))
+      lofi.recipe(
+        id,
+        answer.use(function(result)
+          lofi.track(id, function(_, found)
+            float.show('lofi recipe', recipe_lines(result.request, found and found.plan))
+          end)
         end)
-      end)
+      )
     end)
   end,
   complete = id_first,
@@ -195,38 +195,28 @@ local function stats_lines(stats)
   return lines
 end
 
-local CACHE_ACTIONS = {
-  stats = function()
-    lofi.cache_stats(function(err, stats)
-      if err then
-        return ui.error(err)
-      end
-      float.show('lofi cache', stats_lines(stats))
-    end)
-  end,
-  clear = function(call)
-    picker.confirm('Delete all tracks but favourites?', call.bang, function()
-      lofi.cache_clear()
-    end)
-  end,
-  gc = function()
-    lofi.cache_gc()
-  end,
-}
+local function show_stats()
+  lofi.cache_stats(answer.use(function(stats)
+    float.show('lofi cache', stats_lines(stats))
+  end))
+end
 
-M.cache = {
+M.cache = actions.of({
+  name = 'cache',
   usage = '[stats|clear|gc]',
   text = 'figures of the cache; clear asks and keeps favourites',
-  run = function(call)
-    local action = CACHE_ACTIONS[call.words[1] or 'stats']
-    if not action then
-      error(('lofi: cache takes stats, clear or gc, not %s'):format(call.words[1]), 0)
-    end
-    action(call)
-  end,
-  complete = function(words)
-    return #words == 0 and { 'stats', 'clear', 'gc' } or {}
-  end,
-}
+  bare = show_stats,
+  actions = {
+    stats = show_stats,
+    clear = function(call)
+      picker.confirm('Delete all tracks but favourites?', call.bang, function()
+        lofi.cache_clear()
+      end)
+    end,
+    gc = function()
+      lofi.cache_gc()
+    end,
+  },
+})
 
 return M

@@ -1,10 +1,10 @@
 ---Subcommands about models on disk: verify, remove. Bringing them is `setup`.
 
+local answer = require('lofi.answer')
 local arguments = require('lofi.arguments')
 local float = require('lofi.float')
 local lofi = require('lofi')
 local picker = require('lofi.picker')
-local ui = require('lofi.ui')
 local units = require('lofi.units')
 
 ---@type table<string, lofi.Subcommand>
@@ -52,12 +52,13 @@ M.verify = {
   text = "look whether a model's files are whole; deep reads all of them",
   run = function(call)
     local name, named = read(call, 'verify')
-    lofi.verify(name, named, function(err, result)
-      if err then
-        return ui.error(err)
-      end
-      float.show('lofi verify ' .. name, file_lines(result))
-    end)
+    lofi.verify(
+      name,
+      named,
+      answer.use(function(result)
+        float.show('lofi verify ' .. name, file_lines(result))
+      end)
+    )
   end,
   complete = function(words)
     return #words == 0 and NAMES or { 'deep=true', 'variant=' }

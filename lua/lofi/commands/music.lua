@@ -1,5 +1,7 @@
 ---Subcommands that make music: generate, prompt, cancel, queue.
 
+local actions = require('lofi.actions')
+local answer = require('lofi.answer')
 local arguments = require('lofi.arguments')
 local choices = require('lofi.choices')
 local daemon = require('lofi.daemon')
@@ -19,12 +21,11 @@ local M = {}
 ---What `:Lofi prompt` offers to edit.
 local last_prompt = ''
 
----@param answer table
-local function say_queued(answer)
-  if answer.status == 'queued' and (answer.position or 0) > 0 then
-    local eta = answer.eta_sec and (', about %d s'):format(math.ceil(answer.eta_sec)) or ''
-    local before = answer.position == 1 and '1 job before it'
-      or answer.position .. ' jobs before it'
+---@param job table The daemon's answer
+local function say_queued(job)
+  if job.status == 'queued' and (job.position or 0) > 0 then
+    local eta = job.eta_sec and (', about %d s'):format(math.ceil(job.eta_sec)) or ''
+    local before = job.position == 1 and '1 job before it' or job.position .. ' jobs before it'
     ui.notify(('queued, %s%s'):format(before, eta))
   end
 end
@@ -141,53 +142,38 @@ local function draw_queue()
   return queue_lines()
 end
 
-local QUEUE_ACTIONS = {
-  clear = function(call)
-    local function clear()
-      lofi.queue_clear()
-    end
-    picker.confirm('Remove all waiting jobs?', call.bang, clear)
-  end,
-  pause = function()
-    lofi.queue_pause()
-  end,
-  resume = function()
-    lofi.queue_resume()
-  end,
-  move = function(call)
-    local id, position = call.words[2], tonumber(call.words[3])
-    if not id or not position then
-      error('lofi: say which and where: :Lofi queue move {id} {position}', 0)
-    end
-    lofi.queue_move(id, position)
-  end,
-}
-
-M.queue = {
+M.queue = actions.of({
+  name = 'queue',
   usage = '[clear|pause|resume|move {id} {position}]',
   text = 'show what is being made, or change it',
-  run = function(call)
-    local name = call.words[1]
-    if name and not QUEUE_ACTIONS[name] then
-      error(('lofi: queue takes %s, not %s'):format('clear, pause, resume or move', name), 0)
-    elseif name then
-      return QUEUE_ACTIONS[name](call)
-    end
-    lofi.queue(function(err)
-      if err then
-        return ui.error(err)
-      end
+  bare = function()
+    lofi.queue(answer.use(function()
       float.open({ title = 'lofi queue', draw = draw_queue, every_ms = 500 })
-    end)
+    end))
   end,
+  actions = {
+    clear = function(call)
+      picker.confirm('Remove all waiting jobs?', call.bang, function()
+        lofi.queue_clear()
+      end)
+    end,
+    pause = function()
+      lofi.queue_pause()
+    end,
+    resume = function()
+      lofi.queue_resume()
+    end,
+    move = function(call)
+      local id, position = call.words[2], tonumber(call.words[3])
+      if not id or not position then
+        error('lofi: say which and where: :Lofi queue move {id} {position}', 0)
+      end
+      lofi.queue_move(id, position)
+    end,
+  },
   complete = function(words)
-    if #words == 0 then
-      local names = vim.tbl_keys(QUEUE_ACTIONS)
-      table.sort(names)
-      return names
-    end
     return words[1] == 'move' and #words == 1 and choices.job_ids() or {}
   end,
-}
+})
 
 return M

@@ -1,6 +1,7 @@
 ---Subcommands about what is heard: play, pause, resume, toggle, stop, skip, prev, seek, volume,
 ---device.
 
+local answer = require('lofi.answer')
 local choices = require('lofi.choices')
 local lofi = require('lofi')
 local picker = require('lofi.picker')
@@ -25,52 +26,33 @@ M.play = {
   end,
 }
 
-M.pause = {
-  usage = '',
-  text = 'pause',
-  run = function()
-    lofi.pause()
-  end,
-}
+---@param text string
+---@param act fun()
+---@return lofi.Subcommand
+local function plain(text, act)
+  return {
+    usage = '',
+    text = text,
+    run = function()
+      act()
+    end,
+  }
+end
 
-M.resume = {
-  usage = '',
-  text = 'go on after a pause',
-  run = function()
-    lofi.resume()
-  end,
-}
-
-M.toggle = {
-  usage = '',
-  text = 'pause or go on',
-  run = function()
-    lofi.toggle()
-  end,
-}
-
-M.stop = {
-  usage = '',
-  text = 'stop playing',
-  run = function()
-    stream.stop()
-    lofi.stop()
-  end,
-}
+M.pause = plain('pause', lofi.pause)
+M.resume = plain('go on after a pause', lofi.resume)
+M.toggle = plain('pause or go on', lofi.toggle)
+M.prev = plain('restart the track, or play the one before', lofi.previous)
+M.stop = plain('stop playing', function()
+  stream.stop()
+  lofi.stop()
+end)
 
 M.skip = {
   usage = '[n]',
   text = 'play the next track',
   run = function(call)
     lofi.skip(tonumber(call.words[1]))
-  end,
-}
-
-M.prev = {
-  usage = '',
-  text = 'restart the track, or play the one before',
-  run = function()
-    lofi.previous()
   end,
 }
 
@@ -104,12 +86,12 @@ M.volume = {
       end
       return lofi.volume(percent / 100)
     end
-    lofi.volume(nil, function(err, result)
-      if err then
-        return ui.error(err)
-      end
-      ui.notify(units.volume(result.level, result.muted))
-    end)
+    lofi.volume(
+      nil,
+      answer.use(function(result)
+        ui.notify(units.volume(result.level, result.muted))
+      end)
+    )
   end,
   complete = function()
     return { 'mute', '+10', '-10', '0', '25', '50', '75', '100' }

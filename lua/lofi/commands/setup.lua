@@ -1,6 +1,7 @@
 ---The subcommand that brings Python and models onto the machine: guided, or told what to bring.
 
 local acquisition = require('lofi.acquisition')
+local answer = require('lofi.answer')
 local arguments = require('lofi.arguments')
 local choices = require('lofi.choices')
 local installation = require('lofi.installation')
@@ -10,7 +11,6 @@ local models = require('lofi.models')
 local options = require('lofi.options')
 local picker = require('lofi.picker')
 local state = require('lofi.state')
-local ui = require('lofi.ui')
 local units = require('lofi.units')
 
 ---@type table<string, lofi.Subcommand>
@@ -19,7 +19,7 @@ local M = {}
 ---What can be set up, in the order it is offered.
 local NAMES = { 'python', 'musicgen', 'ace-step', 'ace-step-1.5' }
 local PLANNERS = { '0.6b', '1.7b', '4b' }
-local OPTIONS = { 'variant', 'lm', 'source' }
+local OPTIONS = { 'variant', 'lm', 'source', 'revision', 'repair' }
 ---Whether nobody looks: a script, whose terminal is ours. An embedded Neovim without a window talks
 ---to a program over that terminal, and is left to it.
 ---@return boolean
@@ -39,9 +39,13 @@ end
 ---@return string
 local function line_of(backend)
   local bytes = backend.download_bytes or 0
-  return ('%-13s %8s  %-14s %s'):format(
+  local estimate = backend.estimate or {}
+  local seconds, memory_mb = estimate.seconds_per_minute_of_audio, estimate.memory_mb
+  return ('%-13s %8s  %-11s %-14s %-13s %s'):format(
     models.spelling(backend.type),
     backend.status == 'ready' and '' or units.size(bytes),
+    seconds and (estimate.measured and '' or '~') .. units.left(seconds) .. '/min' or '',
+    memory_mb and units.size(memory_mb * 1e6) .. ' memory' or '',
     backend.license or '',
     (backend.status:gsub('_', ' '))
   )
@@ -103,12 +107,9 @@ local function guide(is_yes)
   if not launch.find() then
     return make_python(is_yes) -- without Python nobody is there to say what there is
   end
-  lofi.get_backends(function(err, result)
-    if err then
-      return ui.error(err)
-    end
+  lofi.get_backends(answer.use(function(result)
     choose(result.backends)
-  end)
+  end))
 end
 
 ---@param name string
@@ -125,13 +126,13 @@ local function variants_of(name)
 end
 
 M.setup = {
-  usage = '[python|musicgen|ace-step|ace-step-1.5] [variant=…] [lm=…] [source=…]',
+  usage = '[python|musicgen|ace-step|ace-step-1.5] [variant=…] [lm=…] [source=…] [repair=true]',
   text = 'install Python or a model, after saying what it costs; ! answers yes',
   run = function(call)
     local words, named = arguments.named(call.rest)
     for option in pairs(named) do
       if not vim.list_contains(OPTIONS, option) then
-        local text = 'lofi: setup takes variant=, lm= and source=, not %s='
+        local text = 'lofi: setup takes variant=, lm=, source=, revision= and repair=, not %s='
         error(text:format(option), 0)
       end
     end
@@ -174,8 +175,11 @@ M.setup = {
         return 'source=' .. path
       end, choices.files(lead:sub(#'source=' + 1)))
     end
-    local is_15 = vim.startswith(name, 'ace-step-1.5')
-    return is_15 and { 'variant=', 'lm=', 'source=' } or { 'variant=', 'source=' }
+    local names = { 'variant=', 'source=', 'repair=true' }
+    if vim.startswith(name, 'ace-step-1.5') then
+      table.insert(names, 2, 'lm=')
+    end
+    return names
   end,
 }
 

@@ -1,6 +1,8 @@
 ---Subcommands about the machinery: backends, status, daemon, log, config, doctor, help.
 
 local acquisition = require('lofi.acquisition')
+local actions = require('lofi.actions')
+local answer = require('lofi.answer')
 local daemon = require('lofi.daemon')
 local float = require('lofi.float')
 local launch = require('lofi.launch')
@@ -49,10 +51,7 @@ M.backends = {
   usage = '',
   text = 'what makes music here; <CR> chooses, i installs',
   run = function()
-    lofi.get_backends(function(err)
-      if err then
-        return ui.error(err)
-      end
+    lofi.get_backends(answer.use(function()
       float.open({
         title = 'lofi backends',
         draw = backend_lines,
@@ -74,7 +73,7 @@ M.backends = {
           },
         },
       })
-    end)
+    end))
   end,
 }
 
@@ -133,62 +132,47 @@ M.status = {
   usage = '',
   text = 'what plays, what is made, what is loaded',
   run = function()
-    lofi.status(function(err)
-      if err then
-        return ui.error(err)
-      end
+    lofi.status(answer.use(function()
       float.open({ title = 'lofi', draw = draw_status, every_ms = 500 })
-    end)
+    end))
   end,
 }
 
-local DAEMON_ACTIONS = {
-  start = function()
-    daemon.start(function(err, info)
-      if err then
-        return ui.error(err)
-      end
-      ui.notify(('daemon %s runs, pid %d'):format(info.version, info.pid))
-    end)
-  end,
-  stop = function(call)
-    picker.confirm('Stop the daemon for every editor?', call.bang, function()
-      daemon.stop({}, function()
-        ui.notify('the daemon was stopped')
-      end)
-    end)
-  end,
-  restart = function()
-    daemon.restart(function(err, info)
-      if err then
-        return ui.error(err)
-      end
-      ui.notify(('daemon %s runs, pid %d'):format(info.version, info.pid))
-    end)
-  end,
-  status = function()
-    local info = state.now.daemon
-    if not daemon.is_running() or not info then
-      return ui.notify('the daemon is not running here; the first command starts it')
-    end
-    ui.notify(('daemon %s, pid %d, Python %s'):format(info.version, info.pid, info.python))
-  end,
-}
+---@param info table Of the daemon
+local function say_running(info)
+  ui.notify(('daemon %s runs, pid %d'):format(info.version, info.pid))
+end
 
-M.daemon = {
+local function daemon_status()
+  local info = state.now.daemon
+  if not daemon.is_running() or not info then
+    return ui.notify('the daemon is not running here; the first command starts it')
+  end
+  ui.notify(('daemon %s, pid %d, Python %s'):format(info.version, info.pid, info.python))
+end
+
+M.daemon = actions.of({
+  name = 'daemon',
   usage = '[start|stop|restart|status]',
   text = 'the daemon itself; stop ends it for every editor, after asking',
-  run = function(call)
-    local action = DAEMON_ACTIONS[call.words[1] or 'status']
-    if not action then
-      error(('lofi: daemon takes start, stop, restart or status, not %s'):format(call.words[1]), 0)
-    end
-    action(call)
-  end,
-  complete = function(words)
-    return #words == 0 and { 'start', 'stop', 'restart', 'status' } or {}
-  end,
-}
+  bare = daemon_status,
+  actions = {
+    status = daemon_status,
+    start = function()
+      daemon.start(answer.use(say_running))
+    end,
+    restart = function()
+      daemon.restart(answer.use(say_running))
+    end,
+    stop = function(call)
+      picker.confirm('Stop the daemon for every editor?', call.bang, function()
+        daemon.stop({}, function()
+          ui.notify('the daemon was stopped')
+        end)
+      end)
+    end,
+  },
+})
 
 M.log = {
   usage = '[debug|info|warn|error]',
@@ -272,14 +256,15 @@ M.config = {
     end
     local value = config_value(key, table.concat(words, ' ', 2))
     local params = { key = key, value = value, persist = #words < #call.words }
-    lofi.request('config_set', params, function(err, result)
-      if err then
-        return ui.error(err)
-      end
-      local again = vim.list_extend(result.requires_reload or {}, result.requires_restart or {})
-      local note = #again > 0 and ', after :Lofi daemon restart' or ''
-      ui.notify(('%s = %s%s'):format(key, vim.inspect(value), note))
-    end)
+    lofi.request(
+      'config_set',
+      params,
+      answer.use(function(result)
+        local again = vim.list_extend(result.requires_reload or {}, result.requires_restart or {})
+        local note = #again > 0 and ', after :Lofi daemon restart' or ''
+        ui.notify(('%s = %s%s'):format(key, vim.inspect(value), note))
+      end)
+    )
   end,
   complete = function(words)
     if #words == 0 then
