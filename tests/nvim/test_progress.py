@@ -41,6 +41,14 @@ def test_on_the_command_line(talk: Talk) -> None:
     assert echoed(editor) == [["lofi: generating 10% (12 s)", "", "", -1], ["", "", "", -1]]
 
 
+def test_what_the_planner_chose_stands_beside_it(talk: Talk) -> None:
+    planning = {**at(20)["notify"][1], "phase": "planning", "message": "80 bpm, A minor, 2:05"}
+    editor, _ = talk({"generate": [QUEUED, {"notify": ["generation_progress", planning]}, DONE]},
+                     ui={"progress": "cmdline"})  # fmt: skip
+    editor.lua(LISTEN)
+    assert echoed(editor)[0][0] == "lofi: planning 20% (12 s), 80 bpm, A minor, 2:05"
+
+
 @pytest.mark.every_nvim
 def test_by_itself_it_takes_the_best_there_is(talk: Talk) -> None:
     editor, _ = talk({"generate": [QUEUED, at(10), DONE]})
