@@ -251,6 +251,15 @@ def test_a_short_piece_is_not_planned() -> None:
         assert "thinking" in caught.value.hint
 
 
+def test_the_planner_is_not_loaded_for_nothing() -> None:
+    asked: dict[str, Any] = {"backend": "ace_step_15", "thinking": False}
+    for name in ("use_cot_caption", "use_cot_language"):
+        request = resolve(PLANNED, **asked, **{name: True})
+        assert "lm_model" not in request.takes[0].recipe
+        assert [(item.code, item.param) for item in request.warnings] == [("PARAM_IGNORED", name)]
+    assert not resolve(PLANNED, **asked, use_cot_caption=True, use_cot_metas=True).warnings
+
+
 def test_codes_need_no_planner() -> None:
     made = recipe_of(backend="ace_step_15", audio_codes=[1] * 50, thinking=True)
     assert not {"thinking", "lm_model", "use_cot_metas"} & set(made)

@@ -277,8 +277,11 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
     for name in ("use_cot_metas", "use_cot_language"):
         if recipe.get(name) is None:
             recipe[name] = size is not None and thinking
-    runs = size is not None and (recipe["thinking"] or any(recipe[name] for name in _COT_NAMES))
-    runs = runs or bool(recipe.get("auto_lyrics"))
+    asks = bool(recipe.get("auto_lyrics") or recipe["use_cot_metas"])
+    for name in ("use_cot_caption", "use_cot_language"):
+        if size is not None and not asks and draft.given.get(name):
+            draft.warn("PARAM_IGNORED", f"{name} does nothing without use_cot_metas", name)
+    runs = size is not None and (recipe["thinking"] or asks)
     recipe["lm_model"] = size if runs else None
     if not runs:
         for name in ("thinking", "auto_lyrics", *_COT_NAMES, *_LM_NAMES):
@@ -287,11 +290,7 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
         recipe["lm_negative_prompt"] = recipe["negative_prompt"]
     recipe.pop("negative_prompt", None)
     _say_something(draft, recipe)
-    chooses = runs and any(
-        recipe.get(name) for name in ("thinking", "auto_lyrics", "use_cot_metas")
-    )
-    is_open = draft.given.get("duration_sec") is None and draft.task not in catalog.SOURCE_TASKS
-    if chooses and is_open:
+    if runs and draft.given.get("duration_sec") is None and draft.task not in catalog.SOURCE_TASKS:
         recipe["duration_sec"] = None  # the planner's to choose
 
 
