@@ -179,3 +179,33 @@ def test_codes_without_a_target_end_too(vocabulary: Vocabulary) -> None:
     runs = finished(Decoder(noise, vocabulary, never).codes(task, [1, 2, 3]))
     assert all(0 <= len(run) <= 3000 for run in runs)
     assert len({tuple(run) for run in runs}) == 3
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+@pytest.mark.parametrize("use_cot_metas", [True, False])
+def test_an_unconstrained_model_gives_a_legal_plan_too(
+    vocabulary: Vocabulary, thinking: bool, use_cot_metas: bool
+) -> None:
+    for seed in range(4):
+        brief = Brief(
+            "a tune",
+            "la",
+            bpm=77,
+            duration_sec=12.0 if seed % 2 else None,
+            thinking=thinking,
+            use_cot_metas=use_cot_metas,
+            write_lyrics=seed == 3,
+            constrained=False,
+            longest_sec=40,
+        )
+        writer = Decoder(Noise(vocabulary.size, seed), vocabulary, never)
+        (plan,) = finished(flow.planned(writer, brief, [seed]))
+        assert plan.bpm == plan.metadata["bpm"] == 77
+        for name, value in plan.metadata.items():
+            assert is_legal(name, value), (name, value)
+        if brief.duration_sec:
+            assert plan.duration_sec == 12
+        assert plan.duration_sec is None or 10 <= plan.duration_sec <= 600
+        count = None if plan.duration_sec is None else math.ceil(plan.duration_sec * 5)
+        assert not plan.codes or fault(plan.codes, count) is None
+        assert bool(plan.codes) != bool(plan.notices) or not thinking
