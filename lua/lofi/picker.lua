@@ -10,6 +10,8 @@ local M = {}
 
 ---What Neovim's own list puts before an item: its number.
 local NUMBER_CELLS = 6
+---Tracks asked for at once.
+local PAGE = 100
 
 ---@class lofi.picker.Options
 ---@field prompt string
@@ -60,31 +62,67 @@ end
 M.SOURCES = {}
 
 ---@param text string
+---@return integer
+local function cells_of(text)
+  -- Thousands of titles are measured at once; Neovim is asked only where bytes are no cells.
+  return text:find('[^ -~]') and vim.fn.strdisplaywidth(text) or #text
+end
+
+---@param text string
 ---@param cells integer
 ---@return string text Of exactly so many cells
 local function column(text, cells)
-  while vim.fn.strdisplaywidth(text) > cells do
-    text = vim.fn.strcharpart(text, 0, math.max(0, vim.fn.strchars(text) - 2)) .. '…'
+  while cells_of(text) > cells do
+    text = vim.fn.strcharpart(text, 0, math.min(cells, vim.fn.strchars(text) - 1) - 1) .. '…'
   end
-  return text .. (' '):rep(cells - vim.fn.strdisplaywidth(text))
+  return text .. (' '):rep(cells - cells_of(text))
+end
+
+---@param track lofi.Track
+---@return string
+local function draw_track(track)
+  local star = track.favorite and config.get('ui.icons.favorite') or ' '
+  local before = ('%s %6s  '):format(star, units.clock(track.duration_sec))
+  local day = (track.created_at or ''):sub(1, 10)
+  local after = ('  %-11s  %s'):format(track.backend, day)
+  local room = vim.o.columns - NUMBER_CELLS - cells_of(before .. after)
+  local title = (track.title or track.track_id):gsub('%c', ' ')
+  return before .. column(title, math.max(12, math.min(50, room))) .. after
+end
+
+---Lines of tracks that were drawn as they came.
+---@type table<lofi.Track, string>
+local drawn = setmetatable({}, { __mode = 'k' })
+
+---Asks for all tracks and draws them, a page at a time: a thousand at once would keep the editor
+---busy.
+---@param callback fun(err: lofi.Error?, tracks: lofi.Track[]?)
+local function fetch_tracks(callback)
+  local tracks = {} ---@type lofi.Track[]
+  local function fetch()
+    daemon.request('cache_list', { limit = PAGE, offset = #tracks }, function(err, result)
+      if err then
+        return callback(err)
+      end
+      for _, track in ipairs(result.tracks) do
+        tracks[#tracks + 1] = track
+        drawn[track] = draw_track(track)
+      end
+      if #result.tracks == 0 or #tracks >= result.total then
+        return callback(nil, tracks)
+      end
+      fetch()
+    end)
+  end
+  fetch()
 end
 
 M.SOURCES.tracks = {
   kind = 'lofi.track',
   empty = 'there is no track yet; :Lofi generate makes one',
-  fetch = function(callback)
-    daemon.request('cache_list', {}, function(err, result)
-      callback(err, result and result.tracks)
-    end)
-  end,
+  fetch = fetch_tracks,
   line_of = function(track)
-    local star = track.favorite and config.get('ui.icons.favorite') or ' '
-    local before = ('%s %6s  '):format(star, units.clock(track.duration_sec))
-    local day = (track.created_at or ''):sub(1, 10)
-    local after = ('  %-11s  %s'):format(track.backend, day)
-    local room = vim.o.columns - NUMBER_CELLS - vim.fn.strdisplaywidth(before .. after)
-    local title = (track.title or track.track_id):gsub('%c', ' ')
-    return before .. column(title, math.max(12, math.min(50, room))) .. after
+    return drawn[track] or draw_track(track)
   end,
 }
 

@@ -3,9 +3,10 @@
     fake_daemon.py SCRIPT.json
 
 Talks JSON-RPC on stdio. The script maps a method to a list of steps, run at each call of it:
-`{"result": …}`, `{"error": {…}}`, `{"notify": [method, params]}`, `{"raw": text}`,
-`{"stderr": text}`, `{"exit": status}`, `{"kill": signal}`. Methods without a line answer `{}`.
-Every request is appended to `SCRIPT.json.log`.
+`{"result": …}`, `{"pages": [name, items]}` (by `offset` and `limit`), `{"error": {…}}`,
+`{"notify": [method, params]}`, `{"raw": text}`, `{"stderr": text}`, `{"exit": status}`,
+`{"kill": signal}`. Methods without a line answer `{}`. Every request is appended to
+`SCRIPT.json.log`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def act(step: dict[str, Any], request: dict[str, Any]) -> None:
     match step:
         case {"result": result}:
             send({"id": request["id"], "result": result})
+        case {"pages": [name, items]}:
+            params = request.get("params", {})
+            first = params.get("offset", 0)
+            page = items[first : first + params.get("limit", len(items))]
+            send({"id": request["id"], "result": {name: page, "total": len(items)}})
         case {"error": error}:
             send({"id": request["id"], "error": error})
         case {"notify": [method, params]}:

@@ -58,7 +58,7 @@ ALLOWED = {
 }
 COMMANDS = CORE | {"init", "acquisition", "actions", "answer", "choices", "daemon", "environment", "float",
                    "generate", "installation", "launch", "logview", "models", "picker",
-                   "planning", "sheet", "stream", "ui"}  # fmt: skip
+                   "planning", "player", "progress", "sheet", "stream", "ui"}  # fmt: skip
 FILES = sorted((REPO / "lua" / "lofi").rglob("*.lua"))
 
 

@@ -21,8 +21,6 @@ from tests.nvim.editor import REPO, Editor, Home
 
 pytestmark = [pytest.mark.every_nvim, pytest.mark.slow]
 
-KILLS = 5
-
 WATCH_THE_LOOP = """
 -- The processor time between two ticks: what the editor itself was busy for, whoever else runs.
 _G.longest_ms, _G.last = 0, os.clock()
@@ -98,31 +96,33 @@ def patience() -> float:
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_path: Path) -> None:
-    """At moments between the keypress and well into the music."""
+def check_cache(home: Home) -> None:
+    """Every sidecar has its whole file, and every file its sidecar."""
+    tracks = Path(home.environment["XDG_CACHE_HOME"]) / "lofi.nvim" / "tracks"
+    sidecars = list(tracks.glob("*.json"))
+    for sidecar in sidecars:
+        members = json.loads(sidecar.read_text())
+        assert (tracks / members["file"]).stat().st_size == members["bytes"]
+    assert {path.stem for path in tracks.glob("*.wav")} <= {path.stem for path in sidecars}
+
+
+def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: int) -> None:
+    """From the keypress to well into the music; the next round is the request after the kill."""
     moments = random.Random()
     seed = moments.randrange(1000)
     moments.seed(seed)
-    for round_number in range(KILLS):
+    command = [str(program), "--clean", "-n", "--headless", "--cmd", f"set rtp^={REPO}"]
+    for round_number in range(rounds):
         tape = tmp_path / f"{round_number}.wav"
         home.environment["LOFI_AUDIO_OUTPUT"] = f"file:{tape}"
         editor = subprocess.Popen(
-            [
-                str(program),
-                "--clean",
-                "-n",
-                "--headless",
-                "--cmd",
-                f"set rtp^={REPO}",
-                "-c",
-                "Lofi",
-            ],
+            [*command, "-c", "Lofi"],
             env=home.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        if round_number == 0:
+        if round_number % 10 == 0:
             until(lambda: recorded(tape) > 0, 30, "sound")  # noqa: B023
             assert len(home.processes()) >= 3, "editor, relay, daemon, worker"
         else:
@@ -132,10 +132,18 @@ def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_pat
         began = time.monotonic()
         until(lambda: home.processes() == [], 20, f"an empty process table (seed {seed})")
         assert time.monotonic() - began < limit(1) * patience()
-        tracks = Path(home.environment["XDG_CACHE_HOME"]) / "lofi.nvim" / "tracks"
-        for sidecar in tracks.glob("*.json"):
-            members = json.loads(sidecar.read_text())
-            assert (tracks / members["file"]).stat().st_size == members["bytes"]
+        check_cache(home)
+        tape.unlink(missing_ok=True)
+
+
+def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_path: Path) -> None:
+    kill_at_random_moments(program, home, tmp_path, 5)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_killing_neovim_fifty_times(program: Path, home: Home, tmp_path: Path) -> None:
+    kill_at_random_moments(program, home, tmp_path, 50)
 
 
 def test_two_neovims_share_one_daemon(open_editor: Open, home: Home) -> None:

@@ -2,18 +2,19 @@
 ---endless stream, and sets Python up first where there is none.
 
 local daemon = require('lofi.daemon')
-local installation = require('lofi.installation')
-local lofi = require('lofi')
-local picker = require('lofi.picker')
+local player = require('lofi.player')
 local state = require('lofi.state')
 local stream = require('lofi.stream')
 local ui = require('lofi.ui')
+require('lofi.progress')
 
 local M = {}
 
 ---@param call lofi.Call
 local function offer_setup(call)
-  picker.confirm(installation.question(), call.bang, function()
+  -- Loaded only where it is needed: between the keypress and the music every module counts.
+  local installation = require('lofi.installation')
+  require('lofi.picker').confirm(installation.question(), call.bang, function()
     installation.start(function()
       M.run(call)
     end)
@@ -39,7 +40,7 @@ function M.run(call)
     local playback = state.now.playback
     local is_loaded = playback.state ~= 'stopped' or (playback.playlist_length or 0) > 0
     if is_loaded then
-      lofi.toggle()
+      player.toggle()
     elseif not stream.is_active() then
       stream.start()
     end
