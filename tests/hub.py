@@ -26,6 +26,8 @@ class Hub:
     """`owner/name` to a folder."""
     url: str = ""
     commit: str = COMMIT
+    forgets_revisions: bool = False
+    """Whether it answers its own commit, whatever was asked for."""
     requests: list[str] = field(default_factory=list)
     status_of: dict[str, list[int]] = field(default_factory=dict)
     """Part of a path to the statuses its next requests get."""
@@ -34,6 +36,8 @@ class Hub:
     stall: threading.Event = field(default_factory=threading.Event)
     stall_at: str | None = None
     """Part of a path whose answer stops after its first bytes until `stall` is set."""
+    stalls: int | None = None
+    """How many answers stop so; None: each."""
     corrupt: set[str] = field(default_factory=set)
 
 
@@ -115,7 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
                 item["lfs"] = {"sha256": digest, "size": item["size"], "pointerSize": 130}
             siblings.append(item)
         # a commit is answered as itself, a branch with the commit it stands at
-        sha = revision if COMMIT_NAME.fullmatch(revision) else self.hub.commit
+        is_kept = COMMIT_NAME.fullmatch(revision) and not self.hub.forgets_revisions
+        sha = revision if is_kept else self.hub.commit
         body = {"id": repository, "sha": sha, "siblings": siblings, "tags": []}
         self._plain(200, json.dumps(body).encode())
 
@@ -140,7 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not with_body:
             return
-        if self.hub.stall_at and self.hub.stall_at in name:
+        if self.hub.stall_at and self.hub.stall_at in name and self.hub.stalls != 0:
+            if self.hub.stalls is not None:
+                self.hub.stalls -= 1
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             self.hub.stall.wait()

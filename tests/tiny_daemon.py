@@ -17,7 +17,8 @@ VOCABULARY = "{endpoint}/ace-step/ACE-Step/resolve/main/vocab.json"
 
 
 def tiny(published: hub.Published, endpoint: str) -> hub.Published:
-    size = int(os.environ.get("TINY_VOCABULARY_BYTES", "0")) if published.url else 1000
+    wanted = "TINY_VOCABULARY_BYTES" if published.url else "TINY_FILE_BYTES"
+    size = int(os.environ.get(wanted, "1000"))
     files = tuple(
         replace(file, size_bytes=size, sha256=None, is_exact=False) for file in published.files
     )

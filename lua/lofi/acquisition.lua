@@ -12,6 +12,21 @@ local M = {}
 ---How far a download is told of where nobody looks: every so many percent.
 local STEP_PERCENT = 10
 
+---@param estimate table? As backends carry it
+---@return string[] lines What the model asks of this machine
+local function cost_lines(estimate)
+  local lines = {}
+  local seconds = estimate and estimate.seconds_per_minute_of_audio
+  if seconds then
+    local text = 'time     %s%s for a minute of music on this machine'
+    lines[1] = text:format(estimate.measured and '' or 'about ', units.left(seconds))
+  end
+  if estimate and estimate.memory_mb then
+    lines[#lines + 1] = ('memory   %s'):format(units.size(estimate.memory_mb * 1e6))
+  end
+  return lines
+end
+
 ---@param facts table `data` of `DOWNLOAD_CONSENT_REQUIRED`
 ---@param message string
 ---@return string
@@ -23,8 +38,9 @@ local function question(facts, message)
     ('licence  %s'):format(facts.license),
     ('from     %s'):format(from),
     ('to       %s (%s free)'):format(facts.path, units.size(facts.free_bytes)),
-    'Download it? It can be stopped and goes on where it was.',
   }
+  vim.list_extend(lines, cost_lines(facts.estimate))
+  lines[#lines + 1] = 'Download it? It can be stopped and goes on where it was.'
   return table.concat(lines, '\n')
 end
 
@@ -34,7 +50,7 @@ end
 ---@param is_yes boolean
 ---@param callback lofi.Callback
 local function bring(name, opts, is_yes, callback)
-  local function fetch()
+  local function ask()
     opts.consent = is_yes or nil
     models.setup_backend(name, opts, function(err, result)
       if not err or err.code ~= 'DOWNLOAD_CONSENT_REQUIRED' then
@@ -46,11 +62,25 @@ local function bring(name, opts, is_yes, callback)
       end)
     end)
   end
+  ---Looks for what is wrong first: only that is brought again.
+  local function repair()
+    local looked_for = { variant = opts.variant, deep = true }
+    models.verify(name, looked_for, function(err, result)
+      if err or result.ok then
+        return callback(err, { already_installed = true, is_whole = true })
+      end
+      opts.components = models.broken_components(result.files)
+      ask()
+    end)
+  end
   installation.prepare(is_yes, function(err)
     if err then
       return callback(err)
     end
-    fetch()
+    if opts.repair then
+      return repair()
+    end
+    ask()
   end)
 end
 
@@ -58,7 +88,9 @@ end
 ---@param result table
 ---@return string
 local function ending(name, result)
-  if result.already_installed then
+  if result.is_whole then
+    return name .. ' is whole, nothing to repair'
+  elseif result.already_installed then
     return name .. ' is installed already'
   end
   return ('%s is installed in %s'):format(name, result.path)

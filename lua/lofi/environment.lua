@@ -188,11 +188,16 @@ local function install_torch(cmd, build, options)
   local say = options.on_progress or function() end
   say(('installing %s from %s'):format(build.name, build.index))
   local only = vim.list_extend(vim.list_slice(cmd), { '--no-deps', '--index-url', build.index })
+  if vim.list_contains(cmd, '--no-input') then
+    -- pip; an index that cannot be reached is not waited for as long as one that can
+    vim.list_extend(only, { '--timeout', '15', '--retries', '1' })
+  end
   local torch = vim.tbl_filter(function(package)
     return vim.startswith(package, 'torch>')
   end, M.dependencies('neural'))
   if install_pinned(only, torch, say).code ~= 0 and options.on_note then
-    local text = '%s is not to be had from %s; taking torch from the ordinary package index'
+    local text = '%s is not to be had from %s; taking torch from the ordinary package index '
+      .. '(on Linux that one has CUDA in it: several GB)'
     options.on_note(text:format(build.name, build.index))
   end
 end

@@ -120,6 +120,8 @@ function M.setup_backend(name, opts, callback)
     lm_model = opts.lm,
     components = opts.components,
     source = opts.source and answer.absolute(opts.source),
+    revision = opts.revision,
+    repair = opts.repair,
     consent = opts.consent,
   }, function(err, result)
     if err or result.already_installed then
@@ -150,6 +152,20 @@ function M.verify(name, opts, callback)
   answer.ask('backend_verify', params, callback, function(result)
     return result.ok and name .. ' is whole' or name .. ' is not whole'
   end)
+end
+
+---Returns the components that have a file which is not what it should be.
+---@param files table[] As `verify` answers
+---@return string[]
+function M.broken_components(files)
+  local names = {}
+  for _, file in ipairs(files) do
+    local component = file.name:match('^[^/]+')
+    if file.error and not vim.list_contains(names, component) then
+      names[#names + 1] = component
+    end
+  end
+  return names
 end
 
 ---Deletes a model's files.

@@ -47,6 +47,8 @@
 ---@field lm? '0.6b'|'1.7b'|'4b' A planner too
 ---@field components? string[] Only these folders of it
 ---@field source? string A folder to copy from, in place of the network
+---@field revision? string A commit in place of the pinned one
+---@field repair? boolean Bring the components again, whole or not
 ---@field consent? boolean The person has said yes to size, licence and source
 ---@field on_progress? fun(data: table)
 

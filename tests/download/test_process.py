@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,10 +60,11 @@ def start(server: hub.Hub, home: Path) -> subprocess.Popen[bytes]:
 
 
 def fetch(
-    server: hub.Hub, models: Path, component: Published = COMPONENT, source: str = ""
+    server: hub.Hub, models: Path, component: Published = COMPONENT, source: str = "", **more: Any
 ) -> list[frames.Message]:
     process = start(server, models.parent)
-    request = frames.Fetch("d1", str(models), [asdict(component)], source, retry_delay_sec=0.01)
+    more = {"retry_delay_sec": 0.01, **more}
+    request = frames.Fetch("d1", str(models), [asdict(component)], source, **more)
     assert process.stdin is not None and process.stdout is not None
     with process:
         process.stdin.write(frames.pack(request))
@@ -245,3 +247,96 @@ def test_progress_is_honest(server: hub.Hub, tmp_path: Path) -> None:
     assert last.bytes_total > SIZE
     assert 0 < last.bytes_downloaded < last.bytes_total
     assert (last.files_completed, last.files_total, last.file_name) == (1, 2, WEIGHTS)
+
+
+def test_a_connection_that_falls_silent_is_taken_for_broken(
+    server: hub.Hub, tmp_path: Path
+) -> None:
+    server.stall_at, server.stalls = WEIGHTS, 1
+    models = tmp_path / "models"
+    assert isinstance(ending(fetch(server, models, stall_sec=1.0)), frames.Done)
+    assert "bytes=" in server.requests[-1], "it went on where it fell silent"
+    assert checkpoints.inspect(models, "vae").status == "present"
+
+
+def test_other_bytes_behind_the_same_address_are_not_mixed_in(
+    server: hub.Hub, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    server.cut_after_bytes[WEIGHTS] = [1_000_000] + [0] * 60
+    assert isinstance(ending(fetch(server, models)), frames.Failed)
+    assert (models / ".staging" / "vae" / f"{WEIGHTS}.part").stat().st_size > 0
+    server.cut_after_bytes.clear()
+    server.corrupt.add(WEIGHTS)  # what comes now is not what the hub's list promises
+    last = ending(fetch(server, models))
+    assert isinstance(last, frames.Failed) and "checksum" in last.message
+    server.corrupt.clear()
+    assert isinstance(ending(fetch(server, models)), frames.Done)
+    source = server.repositories[REPOSITORY] / "vae" / WEIGHTS
+    assert (models / "vae" / WEIGHTS).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
+def test_a_full_disk_is_said_and_nothing_is_half_installed(server: hub.Hub, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    server.status_of[WEIGHTS] = [403]
+    fetch(server, models)  # leaves the staging folder and its notes
+    partial = models / ".staging" / "vae" / f"{WEIGHTS}.part"
+    partial.unlink(missing_ok=True)
+    partial.symlink_to("/dev/full")
+    last = ending(fetch(server, models))
+    assert isinstance(last, frames.Failed)
+    assert last.code == "INSUFFICIENT_DISK" and "goes on" in last.hint
+    assert not (models / "vae").exists()
+    partial.unlink()
+    assert isinstance(ending(fetch(server, models)), frames.Done)
+
+
+def test_a_lost_file_does_not_cost_the_others(server: hub.Hub, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    fetch(server, models)
+    (models / "vae" / "config.json").unlink()
+    before = len(server.requests)
+    assert isinstance(ending(fetch(server, models)), frames.Done)
+    asked = [line for line in server.requests[before:] if "/resolve/" in line]
+    assert [line.endswith("config.json") for line in asked] == [True]
+
+
+def test_a_copy_in_the_hub_cache_is_linked(server: hub.Hub, tmp_path: Path) -> None:
+    cache = tmp_path / ".cache" / "huggingface" / "hub" / "models--somebody--model"
+    snapshot = cache / "snapshots" / hub.COMMIT / "vae"
+    snapshot.mkdir(parents=True)
+    source = server.repositories[REPOSITORY] / "vae"
+    (cache / "blobs").mkdir()
+    (cache / "blobs" / "1").write_bytes((source / WEIGHTS).read_bytes())
+    (snapshot / WEIGHTS).symlink_to(cache / "blobs" / "1")
+    models = tmp_path / "models"
+    assert isinstance(ending(fetch(server, models)), frames.Done)
+    assert (models / "vae" / WEIGHTS).samefile(cache / "blobs" / "1")
+    assert not [line for line in server.requests if WEIGHTS in line]
+
+
+def test_a_mirror_must_keep_the_revision(server: hub.Hub, tmp_path: Path) -> None:
+    pinned = replace(COMPONENT, revision="a" * 40)
+    assert isinstance(ending(fetch(server, tmp_path / "kept", pinned)), frames.Done)
+    assert checkpoints.is_pinned(tmp_path / "kept" / "vae")
+    server.forgets_revisions = True
+    last = ending(fetch(server, tmp_path / "other", pinned))
+    assert isinstance(last, frames.Failed) and "HF_ENDPOINT" in last.hint
+    asked_for = replace(pinned, revision="b" * 40, is_pinned=False)
+    assert isinstance(ending(fetch(server, tmp_path / "own", asked_for)), frames.Done)
+    assert not checkpoints.is_pinned(tmp_path / "own" / "vae")
+
+
+def test_a_folder_as_one_repository_is_downloaded_and_nothing_pickled_from_it(
+    server: hub.Hub, tmp_path: Path
+) -> None:
+    source = server.repositories[REPOSITORY] / "vae"
+    (source / "pytorch_model.bin").write_bytes(b"pickled")
+    models = tmp_path / "models"
+    assert isinstance(ending(fetch(server, models, source=str(source))), frames.Done)
+    assert checkpoints.inspect(models, "vae").status == "present"
+    assert not (models / "vae" / "pytorch_model.bin").exists()
+    (source / "config.json").unlink()
+    last = ending(fetch(server, tmp_path / "other", source=str(source.parent)))
+    assert isinstance(last, frames.Failed) and "config.json" in last.message

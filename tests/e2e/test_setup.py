@@ -16,6 +16,7 @@ from tests.daemon.callers import REPO, Caller, Home
 
 BUNDLE = "ACE-Step/Ace-Step1.5"
 WEIGHTS = "model.safetensors"
+ENDS = ("download_complete", "download_error")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,8 @@ def test_from_consent_to_a_track(
     refused = daemon.refused("download_backend", backend=backend, **choice)
     assert refused["data"]["code"] == "DOWNLOAD_CONSENT_REQUIRED"
     assert {"bytes_total", "license", "source", "path", "free_bytes"} <= set(refused["data"])
+    assert refused["data"]["estimate"]["seconds_per_minute_of_audio"] > 0
+    assert refused["data"]["estimate"]["memory_mb"] > 1000
     assert not server.requests, "nothing is fetched before a yes"
 
     server.stall_at = ".safetensors"
@@ -176,6 +179,112 @@ def test_shutdown_ends_a_download_with_a_word(home: Home, server: hub.Hub) -> No
     daemon.close()
 
 
+def test_a_killed_daemon_leaves_what_the_next_goes_on_from(home: Home, server: hub.Hub) -> None:
+    server.stall_at = WEIGHTS
+    daemon = start(home, server)
+    daemon.call("download_backend", backend="musicgen", consent=True)
+    clock.until(lambda: _bytes_of(daemon) > 0, 60, "the first bytes")
+    assert daemon.process is not None
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.close()
+    models = home.path / "cache" / "lofi.nvim" / "musicgen"
+    kept = (models / ".staging" / "small" / f"{WEIGHTS}.part").stat().st_size
+    assert kept > 0 and not (models / "small").exists()
+    server.stall_at = None
+    server.stall.set()
+    daemon = start(home, server)
+    _installed(daemon, "musicgen")
+    assert any(f"bytes={kept}-" in line for line in server.requests)
+    stop(daemon)
+
+
+def _installed(daemon: Caller, backend: str, **params: Any) -> None:
+    """Downloads; the process of a killed daemon may hold the folder for a moment yet."""
+    for _ in range(20):
+        daemon.messages.clear()
+        answer = daemon.call("download_backend", backend=backend, consent=True, **params)
+        clock.until(lambda: any(m.get("method") in ENDS for m in daemon.messages), 60, "an end")
+        (end,) = [m for m in daemon.messages if m.get("method") in ENDS]
+        assert end["params"]["download_id"] == answer["download_id"]
+        if end["params"].get("code") != "BUSY":
+            assert end["method"] == "download_complete", end
+            return
+    raise AssertionError("the folder stays busy")
+
+
+def test_a_model_with_wrong_bytes_is_repaired_file_by_file(home: Home, server: hub.Hub) -> None:
+    daemon = start(home, server)
+    _installed(daemon, "musicgen")
+    weights = home.path / "cache" / "lofi.nvim" / "musicgen" / "small" / WEIGHTS
+    body = bytearray(weights.read_bytes())
+    body[-1] ^= 1
+    weights.write_bytes(body)
+    assert daemon.call("backend_verify", backend="musicgen")["ok"], "only hashing tells"
+    verified = daemon.call("backend_verify", backend="musicgen", deep=True)
+    wrong = [row["name"] for row in verified["files"] if "error" in row]
+    assert wrong == [f"small/{WEIGHTS}"]
+    assert daemon.call("download_backend", backend="musicgen")["already_installed"]
+    before = len(server.requests)
+    _installed(daemon, "musicgen", components=["small"], repair=True)
+    asked = [line for line in server.requests[before:] if "/resolve/" in line]
+    assert len(asked) == 1 and asked[0].endswith(WEIGHTS), "whole files are kept"
+    assert daemon.call("backend_verify", backend="musicgen", deep=True)["ok"]
+    stop(daemon)
+
+
+def test_another_revision_is_brought_and_told_apart(home: Home, server: hub.Hub) -> None:
+    daemon = start(home, server)
+    _installed(daemon, "musicgen")
+    other = "c" * 40
+    refused = daemon.refused("download_backend", backend="musicgen", revision=other)
+    assert refused["data"]["code"] == "DOWNLOAD_CONSENT_REQUIRED"
+    _installed(daemon, "musicgen", revision=other)
+    assert any(f"/revision/{other}" in line for line in server.requests)
+    backend = daemon.call("get_backends")["backends"][0]
+    assert backend["model_version"].startswith("musicgen-small+"), "tracks are not mixed up"
+    again = daemon.call("download_backend", backend="musicgen", revision=other)
+    assert again["already_installed"]
+    stop(daemon)
+
+
+def test_what_came_from_a_folder_can_be_removed(
+    home: Home, server: hub.Hub, repositories: dict[str, Path]
+) -> None:
+    source = repositories["facebook/musicgen-small"]
+    daemon = start(home, server)
+    _installed(daemon, "musicgen", source=str(source))
+    assert "+" in daemon.call("get_backends")["backends"][0]["model_version"]
+    daemon.call("backend_remove", backend="musicgen", confirm=True)
+    assert not (home.path / "cache" / "lofi.nvim" / "musicgen" / "small").exists()
+    assert (source / WEIGHTS).is_file(), "the person's own files stay"
+    assert not server.requests
+    stop(daemon)
+
+
+def test_what_a_model_costs_is_known_before_it_is_here(home: Home, server: hub.Hub) -> None:
+    daemon = start(home, server)
+    for backend in ("musicgen", "ace-step", "ace-step-1.5"):
+        estimate = daemon.call("estimate", backend=backend, prompt="slow piano", duration_sec=30)
+        assert estimate["seconds"] > 0 and estimate["confidence"] == "guess"
+        assert estimate["memory_mb"] > 1000
+        assert any("not installed" in line for line in estimate["advice"])
+    sections = {item["title"]: item["items"] for item in daemon.call("doctor")["sections"]}
+    costs = [item["message"] for item in sections["Time and memory for 60 s of audio"]]
+    assert len(costs) == 4 and all("memory" in line for line in costs)
+    assert not server.requests
+    stop(daemon)
+
+
+def test_a_model_too_large_for_the_disk_is_refused_at_once(home: Home, server: hub.Hub) -> None:
+    daemon = start(home, server, TINY_FILE_BYTES=str(10**18))
+    refused = daemon.refused("download_backend", backend="musicgen", consent=True)
+    assert refused["data"]["code"] == "INSUFFICIENT_DISK"
+    assert refused["data"]["needed_bytes"] > refused["data"]["free_bytes"] > 0
+    assert not server.requests
+    stop(daemon)
+
+
 def test_ones_own_weights_are_not_deleted(
     home: Home, server: hub.Hub, repositories: dict[str, Path]
 ) -> None:
@@ -219,6 +328,7 @@ def test_offline_is_offline(home: Home, server: hub.Hub, repositories: dict[str,
         ({"backend": "ace-step-1.5", "lm_model": "9b"}, "INVALID_PARAMS"),
         ({"backend": "ace-step-1.5", "components": ["x"]}, "INVALID_PARAMS"),
         ({"backend": "musicgen", "source": "/nowhere/at/all"}, "INVALID_PARAMS"),
+        ({"backend": "musicgen", "source": "tests"}, "INVALID_PARAMS"),
     ],
 )
 def test_wrong_wishes(home: Home, server: hub.Hub, params: dict[str, Any], code: str) -> None:

@@ -148,6 +148,11 @@ CONSENT = {
             "source": "huggingface",
             "path": "/models/musicgen",
             "free_bytes": 9e9,
+            "estimate": {
+                "seconds_per_minute_of_audio": 1300.0,
+                "measured": False,
+                "memory_mb": 3280,
+            },
         },
     }
 }
@@ -173,6 +178,8 @@ def test_no_fetches_nothing(talk: Talk) -> None:
         "licence  CC-BY-NC-4.0",
         "from     huggingface.co",
         "to       /models/musicgen (9.0 GB free)",
+        "time     about 22 min for a minute of music on this machine",
+        "memory   3.3 GB",
         "Download it? It can be stopped and goes on where it was.",
     ]
     editor.call("request", "ping", {})
@@ -229,7 +236,7 @@ def test_the_guide_says_what_each_costs(talk: Talk) -> None:
 
     planners = [{"name": "0.6b", "bytes": 1.4e9, "status": "not_installed"}]
     listed = [
-        backend("musicgen", 2.4e9),
+        backend("musicgen", 2.4e9, estimate=CONSENT["error"]["data"]["estimate"]),
         backend("ace_step", 0, "ready"),
         backend("ace_step_15", 6.3e9, planners=planners),
     ]
@@ -252,7 +259,19 @@ def test_the_guide_says_what_each_costs(talk: Talk) -> None:
     editor.notice("ace-step-1.5 is installed already")
     first, second = editor.lua("return _G.seen.asked")
     assert [item.split() for item in first["items"]][1:] == [
-        ["musicgen", "2.4", "GB", "MIT", "not", "installed"],
+        [
+            "musicgen",
+            "2.4",
+            "GB",
+            "~22",
+            "min/min",
+            "3.3",
+            "GB",
+            "memory",
+            "MIT",
+            "not",
+            "installed",
+        ],
         ["ace-step", "MIT", "ready"],
         ["ace-step-1.5", "6.3", "GB", "MIT", "not", "installed"],
     ]
@@ -263,10 +282,38 @@ def test_the_guide_says_what_each_costs(talk: Talk) -> None:
     assert asked == {"backend": "ace-step-1.5", "lm_model": "0.6b"}
 
 
+def test_only_what_is_broken_is_brought_again(talk: Talk) -> None:
+    files = [
+        {"name": "vae/config.json", "bytes": 10},
+        {"name": "vae/model.safetensors", "bytes": 10, "error": "should have 11 bytes"},
+        {"name": "turbo/model.safetensors", "bytes": 10},
+    ]
+    steps = {
+        "backend_verify": [{"result": {"ok": False, "files": files}}],
+        "download_backend": [CONSENT, STARTED],
+    }
+    editor, script = talk(steps)
+    editor.command("Lofi setup ace-step-1.5 repair=true")
+    editor.until("_G.seen.asked[1]", 10)
+    editor.call("request", "ping", {})
+    asked = [item["params"] for item in script.asked("download_backend")]
+    wish = {"backend": "ace-step-1.5", "components": ["vae"], "repair": True}
+    assert asked == [wish, {**wish, "consent": True}]
+    assert script.asked("backend_verify")[0]["params"]["deep"] is True
+
+
+def test_a_whole_model_needs_no_repair(talk: Talk) -> None:
+    files = [{"name": "small/config.json", "bytes": 10}]
+    editor, script = talk({"backend_verify": [{"result": {"ok": True, "files": files}}]})
+    editor.command("Lofi setup musicgen repair=true")
+    editor.notice("musicgen is whole, nothing to repair")
+    assert script.asked("download_backend") == []
+
+
 def test_wrong_words(editor: Editor) -> None:
     editor.watch()
     editor.command("Lofi setup musicgen size=huge")
-    editor.notice("setup takes variant=, lm= and source=, not size=")
+    editor.notice("setup takes variant=, lm=, source=, revision= and repair=, not size=")
     editor.command("Lofi verify")
     editor.notice("say which backend: :Lofi verify musicgen")
     editor.command("Lofi submit")

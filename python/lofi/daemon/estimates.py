@@ -13,6 +13,7 @@ from lofi.daemon.forecast import Forecast
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.machine import Machine
 from lofi.daemon.timings import Timings, Work
+from lofi.hints import how_to_install
 from lofi.recipe import Request
 from lofi.settings import Settings
 
@@ -105,6 +106,9 @@ class Estimates:
             advice.append(
                 f"The planner chooses the length; this is for {work.duration_sec:g} s of it."
             )
+        variant = request.backend.variant(request.variant)
+        if self._inventory.checkpoint(request.backend, variant) is None:
+            advice.append(f"It is not installed. {how_to_install(request.backend, variant)}")
         if expected is None:
             advice.append("Nothing was measured on this machine yet; the first run tells.")
         return {

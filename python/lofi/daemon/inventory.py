@@ -129,6 +129,38 @@ class Inventory:
         return fields
 
 
+class Presumed:
+    """The world in which one backend is installed: what a request to it would be."""
+
+    def __init__(self, inventory: Inventory, backend: str) -> None:
+        self._inventory = inventory
+        try:
+            self._type = catalog.backend_named(backend).type
+        except LofiError:
+            self._type = ""  # auto; or nothing, which whoever resolves the request will say
+
+    def checkpoint(self, backend: Backend, variant: Variant) -> Checkpoint | None:
+        found = self._inventory.checkpoint(backend, variant)
+        if found is None and backend.type == self._type:
+            return Checkpoint(variant.name, variant.family, backend.model_version(variant.name))
+        return found
+
+    def default_backend(self) -> str:
+        return self._inventory.default_backend()
+
+    def default_variant(self, backend: Backend) -> str | None:
+        return self._inventory.default_variant(backend)
+
+    def fallback(self) -> str:
+        return self._inventory.fallback()
+
+    def default_lm(self) -> str:
+        return self._inventory.default_lm()
+
+    def lm_for_tier(self, installed: tuple[str, ...]) -> str | None:
+        return self._inventory.lm_for_tier(installed)
+
+
 def default_name(inventory: Inventory, is_ready: Callable[[Backend], bool]) -> str:
     """Returns the backend that a request without one gets now."""
     chosen = inventory.default_backend()

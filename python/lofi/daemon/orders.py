@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from lofi.daemon.board import Board
-from lofi.daemon.inventory import Inventory
+from lofi.daemon.inventory import Inventory, Presumed
 from lofi.daemon.jobs import Job, State, complete_wire
 from lofi.daemon.peer import Reply
 from lofi.daemon.sidecar import Track
@@ -24,7 +24,7 @@ from lofi.errors import (
     ShuttingDown,
 )
 from lofi.parameters import SEED_LIMIT
-from lofi.recipe import Adapter, Audio, Request, Take, canonical_names, resolve
+from lofi.recipe import Adapter, Audio, Request, Take, World, canonical_names, resolve
 from lofi.tracks import LONG_ID_DIGITS
 
 logger = logging.getLogger(__name__)
@@ -74,15 +74,22 @@ class Orders(Board):
     def _look_up(self, merged: Mapping[str, Any]) -> tuple[dict[str, Audio], dict[str, Adapter]]:
         return self._sources.audio(merged), self._sources.adapters(merged)
 
-    async def preview(self, params: Mapping[str, Any], defaults: Mapping[str, Any]) -> Request:
-        """Resolves a request without queueing it."""
+    async def preview(
+        self, params: Mapping[str, Any], defaults: Mapping[str, Any], *, presume: bool = False
+    ) -> Request:
+        """Resolves a request without queueing it.
+
+        Args:
+            presume: takes the backend that the request names for installed.
+        """
         given = canonical_names(params)
         merged = {**self._studio.settings.table("defaults."), **defaults, **given}
         audio: dict[str, Audio] = {}
         adapters: dict[str, Adapter] = {}
         if self._sources.are_named(merged):
             audio, adapters = await asyncio.to_thread(self._look_up, merged)
-        return self._resolve(merged, set(given), audio, adapters)
+        world = Presumed(self._inventory, str(merged.get("backend"))) if presume else None
+        return self._resolve(merged, set(given), audio, adapters, world)
 
     def _resolve(
         self,
@@ -90,12 +97,13 @@ class Orders(Board):
         given: set[str],
         audio: Mapping[str, Audio],
         adapters: Mapping[str, Adapter],
+        world: World | None = None,
     ) -> Request:
         if self._is_closed:
             raise ShuttingDown("The daemon is ending")
         request = resolve(
             merged,
-            self._inventory,
+            world or self._inventory,
             draw_seed=lambda: secrets.randbelow(SEED_LIMIT + 1),
             audio=audio,
             adapters=adapters,

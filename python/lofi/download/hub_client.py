@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES = 5
-STALL_SEC = 30
 CHUNK_BYTES = 256 * 1024
 TOKEN_HINT = "The repository asks for a login: set HF_TOKEN, then run setup again."
 MOVED_HINT = "The model may have moved; update lofi.nvim, or name a folder with source=…"
@@ -115,7 +114,7 @@ def _wanted(component: Published, there: list[str]) -> list[str]:
     return sorted(wanted)
 
 
-def fetch(remote: Remote, partial: Path, retry_delay_sec: float) -> None:
+def fetch(remote: Remote, partial: Path, *, retry_delay_sec: float, stall_sec: float) -> None:
     """Writes the file's bytes to `partial`, going on after what is there already.
 
     Raises:
@@ -126,7 +125,7 @@ def fetch(remote: Remote, partial: Path, retry_delay_sec: float) -> None:
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    constants.HF_HUB_DOWNLOAD_TIMEOUT = STALL_SEC
+    constants.HF_HUB_DOWNLOAD_TIMEOUT = stall_sec  # without a byte
     # What has not filled a chunk is lost when a connection breaks, and shows in no progress.
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     # A token is for the hub alone.
@@ -189,6 +188,9 @@ def _ours(what: str) -> Iterator[None]:
             f"{what}: {error or type(error).__name__}", transient=True
         ) from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise InsufficientDisk(f"{what}: the disk is full") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InsufficientDisk(
+                f"{what}: the disk is full",
+                hint="Free some space and run setup again; it goes on where it stopped.",
+            ) from error
         raise ModelDownloadFailed(f"{what}: {error}", transient=True) from error

@@ -157,7 +157,12 @@ class _Job:
         staging.place(listing)
 
     def _from_hub(self, remote: Remote, staging: Staging) -> None:
-        hub_client.fetch(remote, staging.partial(remote.name), self._fetch.retry_delay_sec)
+        hub_client.fetch(
+            remote,
+            staging.partial(remote.name),
+            retry_delay_sec=self._fetch.retry_delay_sec,
+            stall_sec=self._fetch.stall_sec,
+        )
         staging.finish(remote, _nothing)
 
     def _from_here(

@@ -105,6 +105,8 @@ class Fetch(Message):
     source_path: str = ""
     """A folder to copy or link from; empty: the model hub."""
     retry_delay_sec: float = 1.0
+    stall_sec: float = 30.0
+    """A connection without a byte for so long is taken for broken."""
     is_anew: bool = False
     """Whether components that are there and look whole are brought again."""
 

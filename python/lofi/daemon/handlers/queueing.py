@@ -57,5 +57,5 @@ class Queueing:
         return self._orders.cancel(params.track_id)
 
     async def estimate(self, call: Call) -> dict[str, Any]:
-        request = await self._orders.preview(call.params.values, call.peer.defaults)
+        request = await self._orders.preview(call.params.values, call.peer.defaults, presume=True)
         return await self._estimates.of(request)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from lofi.daemon.machine import Machine, Speed
+from lofi.daemon.worker_process import worker_command
+
+
+def says(text: str) -> list[str]:
+    return [sys.executable, "-c", f"print({text!r})"]
+
+
+def test_the_real_measure(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "speed.json"
+    machine = Machine(path, worker_command("speed"))
+    assert machine.speed is None
+    speed = asyncio.run(machine.measured())
+    assert speed is not None and speed.gflops > 0.1 and speed.gbps > 0.1
+    assert Machine(path, ["never started"]).speed == speed, "the next daemon knows it at once"
+
+
+def test_the_best_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "speed.json"
+    asyncio.run(Machine(path, says('{"gflops": 90, "gbps": 5}')).measured())
+    busy = Machine(path, says('{"gflops": 20, "gbps": 7}'))
+    assert asyncio.run(busy.measured()) == Speed(90.0, 7.0)
+
+
+def test_figures_of_another_machine_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "speed.json"
+    path.write_text(json.dumps({"gflops": 9, "gbps": 9, "machine": "elsewhere"}))
+    assert Machine(path, ["never started"]).speed is None
+
+
+def test_a_measure_that_fails_is_no_error_and_not_repeated(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    program = f"open({str(asked)!r}, 'a').write('x')"
+
+    async def twice() -> None:
+        machine = Machine(tmp_path / "speed.json", [sys.executable, "-c", program])
+        assert await machine.measured() is None
+        assert await machine.measured() is None
+
+    asyncio.run(twice())
+    assert asked.read_text() == "x"
