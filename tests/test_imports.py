@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "python"
-BASE = {"errors", "tracks", "catalog", "parameters", "music", "settings", "paths", "recipe",
-        "checkpoints", "hub", "hints", "wire", "exchange", "request", "subtitles",
+BASE = {"errors", "tracks", "catalog", "parameter", "parameters", "music", "settings", "paths",
+        "recipe", "checkpoints", "hub", "hints", "wire", "exchange", "request", "subtitles",
         "presets", "socket_folder"}  # fmt: skip
 NEURAL = {"torch", "transformers", "safetensors", "tokenizers"}
 WORKER_ROOMS_FOR_BACKENDS = frozenset(

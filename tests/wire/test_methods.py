@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from lofi.errors import InvalidParams, MethodNotFound
-from lofi.wire import methods
+from lofi.wire import calls, methods
 
 
 def test_numbers_of_either_spelling_are_read() -> None:
-    assert methods.parse("skip", {"count": 2.0}) == methods.Skip(2)
-    assert methods.parse("seek", {"delta_sec": 5}) == methods.Seek(None, 5.0)
+    assert methods.parse("skip", {"count": 2.0}) == calls.Skip(2)
+    assert methods.parse("seek", {"delta_sec": 5}) == calls.Seek(None, 5.0)
 
 
 def test_names_starting_with_x_are_ignored() -> None:
-    assert methods.parse("pause", {"x_trace": 1}) == methods.Nothing()
+    assert methods.parse("pause", {"x_trace": 1}) == calls.Nothing()
 
 
 @pytest.mark.parametrize(

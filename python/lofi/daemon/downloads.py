@@ -23,7 +23,7 @@ from lofi.daemon.worker_process import worker_environment
 from lofi.errors import InternalError, LofiError, ModelDownloadFailed, NotCancellable, error_for
 from lofi.hub import Order
 from lofi.wire import frames
-from lofi.wire.methods import DownloadBackend, DownloadCancel
+from lofi.wire.calls import DownloadBackend, DownloadCancel
 
 logger = logging.getLogger(__name__)
 

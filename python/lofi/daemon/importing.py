@@ -11,7 +11,7 @@ import lofi
 from lofi.daemon.clock import timestamp
 from lofi.daemon.selection import IMPORTED
 from lofi.daemon.sidecar import SCHEMA
-from lofi.wire.methods import CacheImport
+from lofi.wire.calls import CacheImport
 
 _MEASURED = ("frames", "duration_sec", "sample_rate", "channels", "bytes", "audio_sha256",
              "peak_db", "true_peak_db", "lufs", "format")  # fmt: skip

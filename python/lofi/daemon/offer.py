@@ -16,7 +16,7 @@ from lofi.errors import DownloadConsentRequired, InsufficientDisk, InvalidParams
 from lofi.hub import LYRIC_VOCABULARY, Order, Published
 from lofi.paths import Paths
 from lofi.settings import Settings
-from lofi.wire.methods import DownloadBackend
+from lofi.wire.calls import DownloadBackend
 
 SPARE_BYTES = 256 * 1024 * 1024
 HUB = "huggingface"

@@ -7,7 +7,7 @@ from typing import Any
 
 from lofi.catalog import backend_named
 from lofi.daemon.sidecar import Track
-from lofi.wire.methods import CacheList
+from lofi.wire.calls import CacheList
 
 _SORTS: dict[str, Callable[[Track], Any]] = {
     "created": lambda track: str(track.get("created_at")),

@@ -20,7 +20,7 @@ from lofi.errors import (
     UnsupportedTask,
 )
 from lofi.hints import how_to_install
-from lofi.parameters import Parameter
+from lofi.parameter import Parameter
 from lofi.recipe.presets import PRESETS
 from lofi.recipe.request import Adapter, Audio, Draft, Request, Take, Warning, World
 from lofi.recipe.words import fill_words

@@ -6,366 +6,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from lofi.errors import MethodNotFound
-from lofi.parameters import SEED_LIMIT
-from lofi.wire.params import ABSOLUTE, Length, Range, read
-
-Id = str | int
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A method without parameters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Anything:
-    """A method whose parameters somebody else reads."""
-
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Initialize:
-    client: dict[str, Any] = field(default_factory=dict)
-    protocol: list[int] = field(default_factory=lambda: [1])
-    client_pid: int | None = None
-    config: dict[str, Any] | None = None
-    notifications: list[str] | None = None
-    resume: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Shutdown:
-    mode: Literal["now", "after_current"] = "now"
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    track_id: str | None = None
-    request_id: int | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueClear:
-    origin: Literal["user", "prefetch", "radio", "cli"] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueMove:
-    track_id: str
-    position: Annotated[int, Range(1)]
-
-
-@dataclass(frozen=True, slots=True)
-class BackendSelect:
-    backend: str
-    variant: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BackendLoad:
-    backend: str | None = None
-    variant: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BackendUnload:
-    backend: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DownloadBackend:
-    backend: str
-    variant: str | None = None
-    components: list[str] | None = None
-    lm_model: str | None = None
-    source: str | None = None
-    """A folder, named from the root; absent or `huggingface`: the model hub."""
-    consent: bool = False
-    revision: str | None = None
-    """A commit, tag or branch in place of the pinned one."""
-    repair: bool = False
-    """Brings the components again; whole files of theirs are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class DownloadCancel:
-    download_id: str | None = None
-    backend: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BackendVerify:
-    backend: str
-    variant: str | None = None
-    deep: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BackendRemove:
-    backend: str
-    confirm: bool
-    variant: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheList:
-    query: str | None = None
-    backend: str | None = None
-    favorite: bool | None = None
-    tag: str | None = None
-    min_duration_sec: float | None = None
-    max_duration_sec: float | None = None
-    sort: Literal["created", "accessed", "duration", "plays", "title"] = "created"
-    order: Literal["desc", "asc"] = "desc"
-    limit: Annotated[int, Range(0)] | None = None
-    offset: Annotated[int, Range(0)] = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TrackNamed:
-    track_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class CacheDelete:
-    track_id: str | None = None
-    track_ids: list[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheClear:
-    keep_favorites: bool = True
-    older_than_days: Annotated[float, Range(0)] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheFavorite:
-    track_id: str
-    favorite: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CacheUpdate:
-    track_id: str
-    title: str | None = None
-    tags: list[str] | None = None
-    rating: Annotated[int, Range(0, 5)] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheExport:
-    track_id: str
-    path: Annotated[str, ABSOLUTE]
-    format: str | None = None
-    overwrite: bool = False
-    metadata: bool = True
-    bitrate_kbps: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheImport:
-    path: Annotated[str, ABSOLUTE]
-    title: str | None = None
-    prompt: str | None = None
-    copy: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Play:
-    track_id: str | None = None
-    path: Annotated[str, ABSOLUTE] | None = None
-    position_sec: Annotated[float, Range(0)] | None = None
-    enqueue: Literal["auto", "next", "end", "replace"] = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    count: Annotated[int, Range(1)] = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Seek:
-    position_sec: float | None = None
-    delta_sec: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeSet:
-    level: Annotated[float, Range(0, 1)] | None = None
-    delta: Annotated[float, Range(-1, 1)] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mute:
-    muted: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AudioDeviceSet:
-    device: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigGet:
-    keys: list[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigSet:
-    config: dict[str, Any] | None = None
-    key: str | None = None
-    value: Any = None
-    persist: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Doctor:
-    deep: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryList:
-    kind: Literal["generated", "played", "failed"] | None = None
-    limit: Annotated[int, Range(1)] = 50
-    before: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PromptHistory:
-    query: str | None = None
-    limit: Annotated[int, Range(1)] = 100
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryClear:
-    kind: Literal["generated", "played", "failed"] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogsTail:
-    lines: Annotated[int, Range(1, 5000)] = 200
-    level: Literal["debug", "info", "warn", "error"] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Analyze:
-    track_id: str | None = None
-    path: Annotated[str, ABSOLUTE] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waveform:
-    track_id: str
-    columns: Annotated[int, Range(8, 512)] = 40
-
-
-@dataclass(frozen=True, slots=True)
-class LmInspire:
-    query: Annotated[str, Length(1, 1000)]
-    instrumental: bool | None = None
-    vocal_language: str | None = None
-    seed: Annotated[int, Range(-1, SEED_LIMIT)] | None = None
-    temperature: Annotated[float, Range(0, 2)] | None = None
-    top_k: Annotated[int, Range(0, 1000)] | None = None
-    top_p: Annotated[float, Range(0, 1)] | None = None
-    lm_model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LmFormat:
-    prompt: Annotated[str, Length(1, 1000)]
-    lyrics: Annotated[str, Length(0, 4096)] | None = None
-    bpm: Annotated[int, Range(30, 300)] | None = None
-    duration_sec: Annotated[float, Range(1, 600)] | None = None
-    keyscale: str | None = None
-    timesignature: str | int | None = None
-    vocal_language: str | None = None
-    seed: Annotated[int, Range(-1, SEED_LIMIT)] | None = None
-    temperature: Annotated[float, Range(0, 2)] | None = None
-    top_k: Annotated[int, Range(0, 1000)] | None = None
-    top_p: Annotated[float, Range(0, 1)] | None = None
-    lm_model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LmUnderstand:
-    source: str | dict[str, Any] | None = None
-    audio_codes: str | list[int] | None = None
-    seed: Annotated[int, Range(-1, SEED_LIMIT)] | None = None
-    temperature: Annotated[float, Range(0, 2)] = 0.3
-    top_k: Annotated[int, Range(0, 1000)] | None = None
-    top_p: Annotated[float, Range(0, 1)] | None = None
-    lm_model: str | None = None
-
+from lofi.wire import calls
+from lofi.wire.params import read
 
 METHODS: dict[str, type[Any]] = {
-    "initialize": Initialize,
-    "ping": Nothing,
-    "shutdown": Shutdown,
-    "generate": Anything,
-    "cancel": Cancel,
-    "queue_status": Nothing,
-    "queue_clear": QueueClear,
-    "queue_move": QueueMove,
-    "queue_pause": Nothing,
-    "queue_resume": Nothing,
-    "get_backends": Nothing,
-    "backend_select": BackendSelect,
-    "backend_load": BackendLoad,
-    "backend_unload": BackendUnload,
-    "cache_list": CacheList,
-    "cache_get": TrackNamed,
-    "cache_delete": CacheDelete,
-    "cache_clear": CacheClear,
-    "cache_stats": Nothing,
-    "cache_favorite": CacheFavorite,
-    "cache_update": CacheUpdate,
-    "cache_export": CacheExport,
-    "cache_import": CacheImport,
-    "cache_recipe": TrackNamed,
-    "cache_gc": Nothing,
-    "play": Play,
-    "pause": Nothing,
-    "resume": Nothing,
-    "toggle": Nothing,
-    "stop": Nothing,
-    "skip": Skip,
-    "previous": Nothing,
-    "seek": Seek,
-    "volume_set": VolumeSet,
-    "volume_get": Nothing,
-    "mute": Mute,
-    "audio_devices": Nothing,
-    "audio_device_set": AudioDeviceSet,
-    "playlist_get": Nothing,
-    "config_get": ConfigGet,
-    "config_set": ConfigSet,
-    "status": Nothing,
-    "doctor": Doctor,
-    "estimate": Anything,
-    "history_list": HistoryList,
-    "prompt_history": PromptHistory,
-    "history_clear": HistoryClear,
-    "logs_tail": LogsTail,
-    "analyze": Analyze,
-    "waveform": Waveform,
-    "presets_list": Nothing,
-    "download_backend": DownloadBackend,
-    "download_cancel": DownloadCancel,
-    "download_status": Nothing,
-    "backend_verify": BackendVerify,
-    "backend_remove": BackendRemove,
-    "lm_inspire": LmInspire,
-    "lm_format": LmFormat,
-    "lm_understand": LmUnderstand,
-    "lm_codes": Anything,
-    "lyrics_timing": TrackNamed,
-    "score": TrackNamed,
+    "initialize": calls.Initialize,
+    "ping": calls.Nothing,
+    "shutdown": calls.Shutdown,
+    "generate": calls.Anything,
+    "cancel": calls.Cancel,
+    "queue_status": calls.Nothing,
+    "queue_clear": calls.QueueClear,
+    "queue_move": calls.QueueMove,
+    "queue_pause": calls.Nothing,
+    "queue_resume": calls.Nothing,
+    "get_backends": calls.Nothing,
+    "backend_select": calls.BackendSelect,
+    "backend_load": calls.BackendLoad,
+    "backend_unload": calls.BackendUnload,
+    "cache_list": calls.CacheList,
+    "cache_get": calls.TrackNamed,
+    "cache_delete": calls.CacheDelete,
+    "cache_clear": calls.CacheClear,
+    "cache_stats": calls.Nothing,
+    "cache_favorite": calls.CacheFavorite,
+    "cache_update": calls.CacheUpdate,
+    "cache_export": calls.CacheExport,
+    "cache_import": calls.CacheImport,
+    "cache_recipe": calls.TrackNamed,
+    "cache_gc": calls.Nothing,
+    "play": calls.Play,
+    "pause": calls.Nothing,
+    "resume": calls.Nothing,
+    "toggle": calls.Nothing,
+    "stop": calls.Nothing,
+    "skip": calls.Skip,
+    "previous": calls.Nothing,
+    "seek": calls.Seek,
+    "volume_set": calls.VolumeSet,
+    "volume_get": calls.Nothing,
+    "mute": calls.Mute,
+    "audio_devices": calls.Nothing,
+    "audio_device_set": calls.AudioDeviceSet,
+    "playlist_get": calls.Nothing,
+    "config_get": calls.ConfigGet,
+    "config_set": calls.ConfigSet,
+    "status": calls.Nothing,
+    "doctor": calls.Doctor,
+    "estimate": calls.Anything,
+    "history_list": calls.HistoryList,
+    "prompt_history": calls.PromptHistory,
+    "history_clear": calls.HistoryClear,
+    "logs_tail": calls.LogsTail,
+    "analyze": calls.Analyze,
+    "waveform": calls.Waveform,
+    "presets_list": calls.Nothing,
+    "download_backend": calls.DownloadBackend,
+    "download_cancel": calls.DownloadCancel,
+    "download_status": calls.Nothing,
+    "backend_verify": calls.BackendVerify,
+    "backend_remove": calls.BackendRemove,
+    "lm_inspire": calls.LmInspire,
+    "lm_format": calls.LmFormat,
+    "lm_understand": calls.LmUnderstand,
+    "lm_codes": calls.Anything,
+    "lyrics_timing": calls.TrackNamed,
+    "score": calls.TrackNamed,
 }
 
 LONG = frozenset(
@@ -411,6 +120,6 @@ def parse(method: str, params: Mapping[str, Any]) -> Any:
     kind = METHODS.get(method)
     if kind is None:
         raise MethodNotFound(f"There is no method {method!r}")
-    if kind is Anything:
-        return Anything(params)
+    if kind is calls.Anything:
+        return calls.Anything(params)
     return read(kind, params)
