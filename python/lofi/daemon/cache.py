@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lofi.daemon import durable, sidecar
+from lofi.daemon import durable, garbage, sidecar
 from lofi.daemon.clock import epoch_sec
 from lofi.daemon.eviction import Limits, victims
 from lofi.daemon.sidecar import Track
@@ -27,7 +27,6 @@ from lofi.tracks import ID_DIGITS, LONG_ID_DIGITS
 logger = logging.getLogger(__name__)
 
 PREFIX_MIN_DIGITS = 4
-ORPHAN_AGE_SEC = 3600.0
 LOCK_LIMIT_SEC = 5.0
 CANDIDATES_SHOWN = 10
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -243,18 +242,13 @@ class Cache:
 
     def collect_garbage(self) -> tuple[int, int]:
         """Removes what no track owns and nobody is still writing; returns files and bytes."""
-        files = freed = 0
         with durable.locked(self._locks / "cache.lock", LOCK_LIMIT_SEC):
             self.rescan()
-            for path in self._garbage():
-                if self._has_sidecar(path):
-                    continue  # whatever the index says: what lies on the disk decides
-                try:
-                    size = path.stat().st_size
-                    path.unlink()
-                except OSError:
-                    continue
-                files, freed = files + 1, freed + size
+            files, freed = garbage.remove(
+                path
+                for path in [*self._orphans(), *garbage.leftovers(self.unfinished)]
+                if not self._has_sidecar(path)  # what lies on the disk decides, not the index
+            )
         for path in list(self._locks.glob("gen-*.lock")):
             lock = durable.FileLock(path)
             if lock.try_lock():
@@ -263,8 +257,7 @@ class Cache:
 
     def remove_leftovers(self) -> None:
         """Removes unfinished files whose writers are gone: what a crash left behind."""
-        for path in self._leftovers():
-            path.unlink(missing_ok=True)
+        garbage.remove(garbage.leftovers(self.unfinished))
 
     def verify(self, track: Track) -> None:
         """Compares a track's file with its checksum.
@@ -311,6 +304,11 @@ class Cache:
                     entries[entry.name[:-5]] = entry.stat().st_mtime_ns
         return seen_ns, entries
 
+    def _orphans(self) -> list[Path]:
+        owned = {path.name for track in self.tracks() for path in (track.path, *track.companions())}
+        suffixes = (*AUDIO_SUFFIXES, *sidecar.COMPANION_SUFFIXES)
+        return [path for path in garbage.old_files(self.folder, suffixes) if path.name not in owned]
+
     def _has_sidecar(self, path: Path) -> bool:
         """Returns whether a file of the folder belongs to a sidecar that lies beside it now."""
         track_id = path.name.partition(".")[0]
@@ -356,23 +354,6 @@ class Cache:
             freed += size
         return freed
 
-    def _garbage(self) -> list[Path]:
-        owned = {path.name for track in self.tracks() for path in (track.path, *track.companions())}
-        suffixes = (*AUDIO_SUFFIXES, *sidecar.COMPANION_SUFFIXES)
-        oldest = time.time() - ORPHAN_AGE_SEC
-        orphans = [
-            path
-            for path in self.folder.iterdir()
-            if path.name.endswith(suffixes) and path.name not in owned and _mtime_sec(path) < oldest
-        ]
-        return orphans + self._leftovers()
-
-    def _leftovers(self) -> list[Path]:
-        """Unfinished files of processes that are gone: `<id>.<pid>.<random>…`."""
-        if not self.unfinished.is_dir():
-            return []
-        return [path for path in self.unfinished.iterdir() if not _has_living_writer(path)]
-
 
 def _is_there(track: Track) -> bool:
     try:
@@ -380,24 +361,3 @@ def _is_there(track: Track) -> bool:
     except OSError:
         return False
     return track.size_bytes in (0, size)
-
-
-def _mtime_sec(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return time.time()
-
-
-def _has_living_writer(path: Path) -> bool:
-    parts = path.name.split(".")
-    pid = int(parts[1]) if len(parts) > 2 and parts[1].isdigit() else 0
-    if pid == 0:
-        return time.time() - _mtime_sec(path) < ORPHAN_AGE_SEC
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

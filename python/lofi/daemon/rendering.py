@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from lofi.daemon import durable, records
+from lofi.daemon.crew import Crew
+from lofi.daemon.finishing import Finishing, Workpiece
 from lofi.daemon.heartbeat import Heartbeat
-from lofi.daemon.jobs import Job, State, complete_wire
+from lofi.daemon.jobs import Job, State
 from lofi.daemon.player.playable import LiveTrack
 from lofi.daemon.progress import Progress
-from lofi.daemon.sidecar import Track
 from lofi.daemon.studio import Studio
-from lofi.daemon.timings import Work
-from lofi.daemon.worker_process import WorkerProcess
-from lofi.errors import CacheWriteError, GenerationCancelled, InternalError, LofiError, error_for
+from lofi.errors import GenerationCancelled, InternalError, LofiError, error_for
 from lofi.wire.frames import (
     Beat,
     Cancelled,
@@ -41,41 +38,6 @@ SLOW_FACTOR = 5.0
 SLOW_MIN_SEC = 10.0
 
 
-class Crew(Protocol):
-    """The lane, as far as a rendering needs it."""
-
-    @property
-    def worker(self) -> WorkerProcess: ...
-
-    async def ensure_worker(self) -> None: ...
-
-    def work(self, job: Job) -> Work: ...
-
-    def note_loading(self, backend: str, *, is_loading: bool) -> None: ...
-
-    def rendered(self, backend: str, sounding: Mapping[str, Any]) -> None: ...
-
-    def forget_models(self) -> None: ...
-
-
-@dataclass(slots=True)
-class _Take:
-    """A job's files and figures while the worker renders it."""
-
-    spool: Path
-    file: Path
-    latents: Path | None
-    sound: SoundAnnounced | None = None
-    sound_at: float = 0.0
-    frames_ready: int = 0
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def remove(self) -> None:
-        for path in (self.spool, self.file, self.latents):
-            if path is not None:
-                path.unlink(missing_ok=True)
-
-
 class Rendering:
     """One job being rendered.
 
@@ -87,6 +49,7 @@ class Rendering:
         self._job = job
         self._crew = crew
         self._studio = studio
+        self._finishing = Finishing(job, crew, studio)
 
     async def run(self) -> None:
         """Renders the job and tells how it ended, whatever happens."""
@@ -111,7 +74,7 @@ class Rendering:
             track = None if job.is_forced else studio.library.cache.with_digest(job.digest)
             if track is not None:
                 heartbeat.stop()
-                self._complete_cached(track)
+                self._finishing.find(track)
             else:
                 await self._render(heartbeat)
         except LofiError as error:
@@ -143,7 +106,7 @@ class Rendering:
         began = studio.clock.monotonic()
         unfinished = studio.paths.unfinished
         suffix = records.SUFFIXES[job.format]
-        take = _Take(
+        piece = Workpiece(
             spool=durable.unfinished_name(unfinished, job.track_id, ".f32"),
             file=durable.unfinished_name(unfinished, job.track_id, suffix),
             latents=durable.unfinished_name(unfinished, job.track_id, ".safetensors")
@@ -159,27 +122,27 @@ class Rendering:
                 {"path": item.path, "sha256": item.sha256, "scale": scale}
                 for item, scale in job.request.adapters
             ],
-            spool_path=str(take.spool),
-            file_path=str(take.file),
+            spool_path=str(piece.spool),
+            file_path=str(piece.file),
             format=job.format,
             mp3_bitrate_kbps=int(studio.settings.value("audio.mp3_bitrate")),
-            latents_path=str(take.latents or ""),
+            latents_path=str(piece.latents or ""),
         )
         try:
             await self._crew.ensure_worker()
             if job.cancel_reason:
                 raise GenerationCancelled("The job was cancelled")
-            done = await self._follow(message, take, heartbeat)
+            done = await self._follow(message, piece, heartbeat)
             if job.cancel_reason:
                 raise GenerationCancelled("The job was cancelled")
             job.state = State.FINISHING
             heartbeat.stop()
-            await self._keep(done.value, take, studio.clock.monotonic() - began)
+            await self._finishing.keep(done.value, piece, studio.clock.monotonic() - began)
         except BaseException:
-            take.remove()
+            piece.remove()
             raise
 
-    async def _follow(self, message: Generate, take: _Take, heartbeat: Heartbeat) -> Done:
+    async def _follow(self, message: Generate, piece: Workpiece, heartbeat: Heartbeat) -> Done:
         """Reads the worker's frames up to its ending and returns a good one."""
         job, clock = self._job, self._studio.clock
         assert job.progress is not None
@@ -195,15 +158,15 @@ class Rendering:
                 job.progress.advance(frame.done, frame.total, now)
                 heartbeat.beat()
             elif isinstance(frame, SoundAnnounced):
-                take.sound, take.sound_at = frame, now
+                piece.sound, piece.sound_at = frame, now
             elif isinstance(frame, StretchDone):
-                take.frames_ready = frame.frames
-                self._stream(take)
+                piece.frames_ready = frame.frames
+                self._stream(piece)
             elif isinstance(frame, Warned):
                 warning = {"code": frame.code, "message": frame.message}
                 job.warnings.append({**warning, "param": frame.param} if frame.param else warning)
             elif isinstance(frame, FactsLearned):
-                take.facts.update(frame.values)
+                piece.facts.update(frame.values)
                 self._take_plan(frame.values)
                 heartbeat.beat()
             elif isinstance(frame, Beat) and not has_slowed:
@@ -223,13 +186,13 @@ class Rendering:
             expected = self._studio.timings.expect(self._crew.work(job))
             job.progress.expect(expected.phases if expected else {})
 
-    def _stream(self, take: _Take) -> None:
+    def _stream(self, piece: Workpiece) -> None:
         """Lets the player have what is final, from the first stretch on."""
-        job, studio, sound = self._job, self._studio, take.sound
+        job, studio, sound = self._job, self._studio, piece.sound
         if sound is None or not sound.streams or not job.auto_play:
             return
         if job.is_streaming:
-            studio.player.live_progress(job.track_id, take.frames_ready)
+            studio.player.live_progress(job.track_id, piece.frames_ready)
             return
         job.is_streaming = True
 
@@ -237,107 +200,20 @@ class Rendering:
             await studio.player.append_live(
                 LiveTrack(
                     track_id=job.track_id,
-                    spool_path=take.spool,
+                    spool_path=piece.spool,
                     sample_rate=sound.sample_rate,
                     channels=sound.channels,
                     frames_total=sound.frames,
                     gain=sound.gain,
-                    frames_ready=take.frames_ready,
+                    frames_ready=piece.frames_ready,
                     title=job.title,
                     prompt=job.prompt,
-                    announced_at=take.sound_at,
+                    announced_at=piece.sound_at,
                 )
             )
-            studio.player.live_progress(job.track_id, take.frames_ready)
+            studio.player.live_progress(job.track_id, piece.frames_ready)
 
         studio.turns.tell(append)
-
-    async def _keep(self, value: Mapping[str, Any], take: _Take, seconds: float) -> None:
-        """Makes the file a track and says so."""
-        job, studio = self._job, self._studio
-        assert job.progress is not None
-        if not take.file.is_file():
-            raise CacheWriteError(f"The worker's file {take.file.name} is missing")
-        phases = job.progress.finish(studio.clock.monotonic())
-        members = records.new_sidecar(
-            job,
-            {**take.facts, **value},
-            created_at=studio.clock.timestamp(),
-            seconds=seconds,
-        )
-        if take.latents is not None and take.latents.is_file():
-            final = studio.paths.tracks / f"{job.track_id}.latents.safetensors"
-            await studio.library.on_disk(durable.install, take.latents, final)
-            members["has_latents"] = True
-        track = await studio.library.add(members, take.file, "generated")
-        work = self._crew.work(job)
-        with _logged(job, "noting the model"):
-            self._crew.rendered(
-                job.request.backend.type, {name: members.get(name) for name in ("device", "dtype")}
-            )
-        job.state = State.COMPLETE
-        wire = track.to_wire()
-        studio.events.emit(
-            "generation_complete",
-            complete_wire(
-                wire,
-                cached=False,
-                origin=job.origin,
-                timings=value.get("timings") or {},
-                devices=value.get("devices") or {},
-                generation_time_sec=round(seconds, 3),
-            ),
-        )
-        # The job has had its ending: whatever goes wrong now must not give it a second one.
-        with _logged(job, "handing it to the player"):
-            self._hand_over(track, take.spool)
-        with _logged(job, "noting it"):
-            await self._note(wire, work, phases)
-
-    async def _note(self, wire: Mapping[str, Any], work: Work, phases: Mapping[str, float]) -> None:
-        """Remembers what it took, notes it, and keeps the cache within its limits."""
-        job, studio = self._job, self._studio
-        studio.timings.learn(work, phases)
-        studio.library.later(studio.timings.save)
-        if studio.settings.value("history.enabled"):
-            noted = records.history_members(wire, job.request.params)
-            studio.history.add("generated", studio.clock.timestamp(), noted)
-        await studio.library.evict()
-
-    def _hand_over(self, track: Track, spool: Path) -> None:
-        """The finished track goes to the player; the spool goes when nobody reads it."""
-        job, studio, playable = self._job, self._studio, track.playable()
-
-        async def hand_over() -> None:
-            try:
-                if job.is_streaming:
-                    await studio.player.live_finished(job.track_id, playable)
-                elif job.auto_play:
-                    await studio.player.append(playable)
-            finally:
-                spool.unlink(missing_ok=True)
-
-        studio.turns.tell(hand_over)
-
-    def _complete_cached(self, track: Track) -> None:
-        """Another daemon made it while this job waited."""
-        job, studio = self._job, self._studio
-        job.state = State.COMPLETE
-        studio.events.emit(
-            "generation_complete",
-            complete_wire(
-                track.to_wire(),
-                cached=True,
-                origin=job.origin,
-                timings={},
-                devices={},
-                generation_time_sec=0,
-            ),
-        )
-        with _logged(job, "handing it to the player"):
-            if job.auto_play:
-                studio.turns.tell(lambda: studio.player.append(track.playable()))
-            studio.library.touch(track.track_id)
 
     async def _end(self, error: LofiError) -> None:
         """Tells how a job ended that made no track."""
@@ -402,17 +278,6 @@ class Rendering:
             },
         )
         return True
-
-
-@contextlib.contextmanager
-def _logged(job: Job, doing: str) -> Iterator[None]:
-    """What goes wrong inside is written to the log and goes no further."""
-    try:
-        yield
-    except LofiError as error:
-        logger.warning("track %s is there, but %s failed: %s", job.track_id, doing, error)
-    except Exception:
-        logger.exception("track %s is there, but %s failed", job.track_id, doing)
 
 
 def failure(frame: Failed) -> LofiError:
