@@ -48,6 +48,15 @@ def test_long_queries_are_answered_in_blocks_between_checks(
     assert len(calls) == 3
 
 
+def test_no_scores_of_an_apple_device_exceed_its_largest_buffer() -> None:
+    keys, items = 7500, 4
+    for heads in (16, 32, 32 * items, 10**6):
+        rows = attention.rows_at_once(heads, keys, "mps")
+        assert 1 <= rows <= attention.LONG_BLOCK == attention.rows_at_once(heads, keys, "cpu")
+        assert heads * rows * keys * 4 < 2**32 or rows == 1
+    assert attention.rows_at_once(32, keys, "mps") == attention.LONG_BLOCK
+
+
 def test_query_heads_share_key_heads_in_order() -> None:
     q, k, v = heads(4, 6, 0), heads(2, 6, 1), heads(2, 6, 2)
     expected = attend(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))

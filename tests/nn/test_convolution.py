@@ -13,7 +13,7 @@ def random(module: torch.nn.Module) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(0)
     for parameter in module.parameters():
         parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return module
+    return module.requires_grad_(False)  # as loaded
 
 
 @pytest.mark.parametrize(

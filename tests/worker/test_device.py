@@ -101,21 +101,17 @@ def test_asking_for_bf16_where_it_is_not_good_warns(
 def test_the_policy_of_apple_devices() -> None:
     old = policy_for("mps", "ace_step_15", None, has_fast_bf16=True, system_version=(14, 6))
     new = policy_for("mps", "ace_step_15", None, has_fast_bf16=True, system_version=(15, 1))
-    for found in (old, new):
-        assert found.contiguous_attention
-        assert not found.has_float64
-        assert found.buffer_limit_bytes is not None and found.buffer_limit_bytes < 2**32
+    assert (old.dtype, old.codec_dtype) == (new.dtype, new.codec_dtype) == (BF16, FP32)
     assert (old.conv_limit, new.conv_limit) == (MPS_CONV_LIMIT, None)
     elsewhere = policy_for("cuda:0", "ace_step_15", None, has_fast_bf16=True)
-    assert not elsewhere.contiguous_attention and elsewhere.conv_limit is None
+    assert elsewhere.conv_limit is None
 
 
 def test_the_one_retry_is_float32_and_the_last_place_is_the_cpu() -> None:
     start = policy_for("mps", "ace_step_15", None, has_fast_bf16=True)
     precise = start.in_float32()
     assert (precise.dtype, precise.codec_dtype, precise.device) == (FP32, FP32, "mps")
-    assert precise.contiguous_attention
-    assert start.on_cpu().device == "cpu" and not start.on_cpu().contiguous_attention
+    assert start.on_cpu().device == "cpu" and start.on_cpu().conv_limit is None
     assert (start.dtype_name, precise.dtype_name) == ("bfloat16", "float32")
 
 

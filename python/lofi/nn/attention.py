@@ -15,8 +15,9 @@ Check = Callable[[], None]
 WINDOW_BLOCK = 256
 """Queries answered at a time under a window: the mask is [256, 256 + 2 * window], never [T, T]."""
 LONG_BLOCK = 1024
-"""Queries answered between two checks: ten minutes of music at once would take seconds, and where
-scores are written out (MPS), more than the 4 GiB that one buffer may have."""
+"""Queries answered between two checks: ten minutes of music at once would take seconds."""
+MPS_BUFFER_BYTES = 2**32 - 1
+"""The largest buffer of an Apple GPU, where the scores of a block are written out as float32."""
 
 
 def attend(
@@ -44,9 +45,10 @@ def attend(
     """
     T = q.shape[2]
     if window is None or window + 1 >= T:
-        if T <= LONG_BLOCK or mask is not None or causal:
+        rows = rows_at_once(q.shape[0] * q.shape[1], k.shape[2], q.device.type)
+        if rows >= T or mask is not None or causal:
             return _attend(q, k, v, mask, causal)
-        return _in_blocks(q, k, v, check)
+        return _in_blocks(q, k, v, rows, check)
     out = torch.empty_like(q)
     bands: dict[tuple[int, int, int], Tensor] = {}
     for start in range(0, T, WINDOW_BLOCK):
@@ -77,10 +79,22 @@ def _band(
     return near & (places <= rows) if causal else near
 
 
-def _in_blocks(q: Tensor, k: Tensor, v: Tensor, check: Check | None) -> Tensor:
+def rows_at_once(heads: int, keys: int, device: str) -> int:
+    """How many queries of `heads` heads (those of all items) are answered at once.
+
+    Args:
+        keys: how many each may look at.
+        device: its type; only Apple's has a limit to the scores.
+    """
+    if device != "mps":
+        return LONG_BLOCK
+    return max(1, min(LONG_BLOCK, MPS_BUFFER_BYTES // (heads * keys * 4)))
+
+
+def _in_blocks(q: Tensor, k: Tensor, v: Tensor, rows: int, check: Check | None) -> Tensor:
     out = torch.empty_like(q)
-    for start in range(0, q.shape[2], LONG_BLOCK):
-        block = slice(start, start + LONG_BLOCK)
+    for start in range(0, q.shape[2], rows):
+        block = slice(start, start + rows)
         out[:, :, block] = _attend(q[:, :, block], k, v, None, False)
         if check is not None:
             check()
@@ -153,10 +167,14 @@ class Attention(nn.Module):
         check: Check | None = None,
     ) -> Tensor:
         """Self-attention: x [B, T, size] -> [B, T, size]; the options are those of `attend`."""
-        q = self.queries(x, rotary)
-        if check is not None:
-            check()
-        k, v = self.keys_values(x, rotary)
-        if check is not None:
-            check()
-        return self.merge(attend(q, k, v, mask=mask, causal=causal, window=window, check=check))
+
+        def heads() -> Tensor:  # queries, keys and values are gone when it returns
+            q = self.queries(x, rotary)
+            if check is not None:
+                check()
+            k, v = self.keys_values(x, rotary)
+            if check is not None:
+                check()
+            return attend(q, k, v, mask=mask, causal=causal, window=window, check=check)
+
+        return self.merge(heads())

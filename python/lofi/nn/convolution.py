@@ -47,7 +47,7 @@ class Convolution(nn.Module):
 
 
 class TransposedConvolution(nn.Module):
-    """Upsampling by `stride` with a kernel of twice that: one product, then overlap and add."""
+    """Upsampling by `stride` with a kernel of twice that: two products, the second one added."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, *, padding: int) -> None:
         super().__init__()
@@ -60,11 +60,13 @@ class TransposedConvolution(nn.Module):
         """x [B, T, C] -> [B, (T + 1) * stride - 2 * padding, O]."""
         B, T, _ = x.shape
         size, out, kernel = self.weight.shape
-        # [B, T, K * O]: what each frame adds to the 2 * stride frames that begin at its own
-        parts = x @ self.weight.transpose(1, 2).reshape(size, kernel * out)
-        parts = parts.view(B, T, 2, self.stride, out)
-        sums = x.new_zeros(B, T + 1, self.stride, out)
-        sums[:, :T] = parts[:, :, 0]
-        sums[:, 1:] += parts[:, :, 1]
+        # each half of the kernel, [size, stride * O]
+        now, then = self.weight.transpose(1, 2).reshape(size, kernel * out).chunk(2, dim=1)
+        sums = x.new_empty(B, T + 1, self.stride * out)
+        for item, rows in zip(sums, x, strict=True):
+            # what each frame adds to the `stride` frames at its own, then to those behind them
+            torch.mm(rows, now, out=item[:T])
+            item[T] = 0
+            item[1:].addmm_(rows, then)
         frames = sums.view(B, (T + 1) * self.stride, out)
-        return frames[:, self.padding : frames.shape[1] - self.padding] + self.bias
+        return frames[:, self.padding : frames.shape[1] - self.padding].add_(self.bias)

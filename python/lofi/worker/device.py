@@ -25,7 +25,6 @@ BF16_CUDA_CAPABILITY = (8, 0)
 MPS_CONV_LIMIT = 65536
 """A longer convolution dimension was silent garbage before macOS 15.1."""
 MPS_CONV_FIXED_IN = (15, 1)
-MPS_BUFFER_LIMIT_BYTES = 2**32 - 1
 SELF_TEST_TOLERANCE = 1e-3
 
 
@@ -51,13 +50,8 @@ class Policy:
     """Of text encoder, transformer and planner."""
     codec_dtype: torch.dtype
     """Of the codec, whose output is heard."""
-    contiguous_attention: bool = False
-    """Queries, keys and values must be contiguous before the fused attention."""
     conv_limit: int | None = None
     """Longest dimension a convolution may have."""
-    buffer_limit_bytes: int | None = None
-    """No single tensor may be larger."""
-    has_float64: bool = True
     warnings: tuple[Notice, ...] = ()
 
     @property
@@ -68,6 +62,10 @@ class Policy:
     def in_float32(self) -> Policy:
         """Returns the policy of the one retry after a value that is no number."""
         return replace(self, dtype=torch.float32, codec_dtype=torch.float32)
+
+    def in_bfloat16(self) -> Policy:
+        """Returns the policy of networks whose float32 weights would not fit; the codec's stays."""
+        return replace(self, dtype=torch.bfloat16)
 
     def on_cpu(self) -> Policy:
         """Returns the policy of a stage that cannot stay on the device."""
@@ -189,10 +187,7 @@ def policy_for(
         device,
         dtype,
         torch.float32,
-        contiguous_attention=True,
         conv_limit=None if is_fixed else MPS_CONV_LIMIT,
-        buffer_limit_bytes=MPS_BUFFER_LIMIT_BYTES,
-        has_float64=False,
         warnings=warnings,
     )
 
@@ -245,8 +240,27 @@ def _attention(device: str) -> Tensor:
     return F.scaled_dot_product_attention(x[0], x[1], x[2])
 
 
+def _shared_attention(device: str) -> Tensor:
+    """As the transformers here call it: shared key heads, and a window's mask."""
+    q, k = _numbers(1, 8, 300, 16).to(device), _numbers(2, 1, 2, 300, 16).to(device)
+    places = torch.arange(300, device=device)
+    near = (places[:, None] - places).abs() <= 128
+    return F.scaled_dot_product_attention(q, k[0], k[1], attn_mask=near, enable_gqa=True)
+
+
 def _convolution(device: str) -> Tensor:
     return F.conv1d(_numbers(1, 4, 4096).to(device), _numbers(8, 4, 7).to(device), padding=3)
+
+
+def _dilated_convolution(device: str) -> Tensor:
+    """As the autoencoder's blocks run: height 1, channels innermost, taps nine apart."""
+    x, weight = _numbers(1, 4096, 4).to(device), _numbers(8, 7, 4).to(device)
+    return F.conv2d(
+        x.transpose(1, 2)[:, :, None],
+        weight.transpose(1, 2)[:, :, None],
+        padding=(0, 27),
+        dilation=(1, 9),
+    )
 
 
 def _long_convolution(device: str) -> Tensor:
@@ -265,7 +279,9 @@ def _gather(device: str) -> Tensor:
 
 SELF_TESTS: dict[str, Operation] = {
     "attention": _attention,
+    "shared attention": _shared_attention,
     "convolution": _convolution,
+    "dilated convolution": _dilated_convolution,
     "long convolution": _long_convolution,
     "transposed convolution": _transposed_convolution,
     "gather": _gather,

@@ -153,6 +153,22 @@ def test_a_stage_leaves_a_device_that_computes_wrongly(turbo: Path) -> None:
     assert made.stages.device("dit") == "mps"
 
 
+def test_weights_that_would_not_fit_cast_stay_as_they_are_stored(
+    turbo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lofi.backends.ace_step_15.pipeline.free_bytes", lambda _: 100_000)
+    made = Pipeline.open(turbo, model=model(turbo, bf16=False))
+    messages = told(list(made.load()))
+    assert len(messages) == 1 and "bfloat16" in messages[0]
+    stages = made.stages
+    kinds = [stages.dtype(name) for name in ("text", "dit", "vae")]
+    assert kinds == [torch.bfloat16, torch.bfloat16, torch.float32]
+    needs = {need.module: need.weight_bytes for need in stages.needs(250, 64)}
+    assert needs["text"] == needs["dit"] == 0 < needs["vae"], "mapped weights take no memory"
+    assert np.isfinite(heard(list(made.render(REQUEST)))).all()
+    assert not told(list(made.load())), "said once"
+
+
 def test_needs_grow_with_length_and_count_the_weights(pipeline: Pipeline) -> None:
     short = {need.module: need for need in pipeline.stages.needs(250, 64)}
     long = {need.module: need for need in pipeline.stages.needs(15000, 64)}

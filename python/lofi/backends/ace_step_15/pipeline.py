@@ -30,9 +30,9 @@ TILE_FRAMES = {"cpu": 64, "mps": 32, "cuda": 512}
 ENCODE_TILE_FRAMES = 128
 WIRE_TYPE = "ace_step_15"
 NEEDED: dict[StageName, frozenset[str]] = {
-    "text": frozenset({"attention"}),
-    "dit": frozenset({"attention", "gather"}),
-    "vae": frozenset({"convolution"}),
+    "text": frozenset({"attention", "shared attention"}),
+    "dit": frozenset({"attention", "shared attention", "gather"}),
+    "vae": frozenset({"convolution", "dilated convolution"}),
 }
 """The operations of the device's self-test that a stage stands on."""
 
@@ -98,6 +98,8 @@ class Pipeline:
         if stages.policy.device.startswith("mps") and not self._is_tested:
             yield from self.distrust(self_test(stages.policy.device))
             self._is_tested = True
+        if notice := stages.fit(free_bytes("cpu")):
+            yield notice
         for done, _ in enumerate(stages.load(check), 1):
             yield Step(done, len(STAGES))
 

@@ -24,9 +24,10 @@ from lofi.backends.ace_step_15.weights import (
 from lofi.errors import ModelInferenceFailed
 from lofi.worker.backend import Check, Notice
 from lofi.worker.device import Policy
-from lofi.worker.memory import Need
+from lofi.worker.memory import SPARE_PART, Need
 from lofi.worker.residents import Residency, Residents, module_bytes
 from lofi.worker.retreats import Footing
+from lofi.worker.weights import cast_bytes, own_bytes
 
 FULL_CHANNELS = 128
 """Channels of the published autoencoder's last block."""
@@ -60,6 +61,33 @@ class Stages:
                 if name == "dit":
                     self._merger = None
             yield name
+
+    def fit(self, free_bytes: int) -> Notice | None:
+        """Keeps weights in half the precision of their files if casting them needs too much.
+
+        Mapped weights are the system's to read again; cast ones would end the process where memory
+        is short. The codec is small, and heard, so it stays precise.
+
+        Args:
+            free_bytes: of host memory.
+        """
+        folders = {"text": self.bundle.text, "dit": self.bundle.model}
+        cast = sum(
+            cast_bytes(folder, self._homes[name].dtype)
+            for name, folder in folders.items()
+            if name not in self._residents and self._homes[name].device == "cpu"
+        )
+        if cast <= free_bytes * (1 - SPARE_PART):
+            return None
+        for name, folder in folders.items():
+            stored = self._homes[name].in_bfloat16()
+            if cast_bytes(folder, stored.dtype) == 0:
+                self._homes[name] = stored
+        return Notice(
+            "DEGRADED",
+            f"{cast / 2**30:.1f} GiB of float32 weights do not fit in the {free_bytes / 2**30:.1f} "
+            "GiB that are free: computing in bfloat16, which is slower on this processor",
+        )
 
     def _read(self, name: StageName, check: Check) -> nn.Module:
         dtype = self.dtype(name)
@@ -173,6 +201,10 @@ class Stages:
             Need("vae", self._size("vae"), tile + latents),
         ]
 
+    def weight_bytes(self) -> int:
+        """Bytes of all loaded weights, wherever they are."""
+        return sum(self._residents.sizes().values())
+
     def on_device_bytes(self) -> int:
         """Bytes of weights that lie on the device now."""
         return sum(
@@ -184,4 +216,6 @@ class Stages:
         )
 
     def _size(self, name: StageName) -> int:
-        return module_bytes(self._residents[name])
+        """Bytes the stage's weights take where it runs; in host memory, mapped ones take none."""
+        module = self._residents[name]
+        return own_bytes(module) if self.device(name) == "cpu" else module_bytes(module)
