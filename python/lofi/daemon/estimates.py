@@ -57,6 +57,15 @@ class Estimates:
         self._settings = settings
         self._forecast = Forecast(timings, lambda: machine.speed, self._device_ids)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the machine's speed is known, or known not to be had."""
+        return self._machine.speed is not None or self._machine.has_measured
+
+    async def prepare(self) -> None:
+        """Learns the machine's speed."""
+        await self._machine.measured()
+
     async def cost(self, backend: Backend, variant: Variant) -> Cost:
         """Returns what a variant costs; the first time on a machine its speed is measured."""
         await self._machine.measured()

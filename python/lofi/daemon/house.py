@@ -137,6 +137,7 @@ class House:
         self.queries = Queries(self.lanes, self.clock)
         models = Models(
             self.backends,
+            estimates,
             self.inventory,
             self.lanes,
             self.queries,

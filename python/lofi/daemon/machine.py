@@ -43,7 +43,7 @@ class Machine:
         self._command = list(command)
         kept = durable.read_json(path)
         self._speed = _speed(kept) if kept.get("machine") == _here() else None
-        self._has_measured = False
+        self.has_measured = False
         self._measuring = asyncio.Lock()
 
     @property
@@ -57,8 +57,8 @@ class Machine:
         None when it cannot be measured.
         """
         async with self._measuring:
-            if not self._has_measured:
-                self._has_measured = True
+            if not self.has_measured:
+                self.has_measured = True
                 seen = _speed(await self._ask())
                 if seen is not None:
                     best = self._speed or seen

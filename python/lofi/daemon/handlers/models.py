@@ -7,6 +7,7 @@ from typing import Any
 from lofi import catalog
 from lofi.catalog import Backend
 from lofi.daemon.backends import Backends, lane_of
+from lofi.daemon.estimates import Estimates
 from lofi.daemon.handlers import Call, Method
 from lofi.daemon.inventory import Inventory, default_name
 from lofi.daemon.lane import LaneRunner
@@ -30,6 +31,7 @@ class Models:
     def __init__(
         self,
         backends: Backends,
+        estimates: Estimates,
         inventory: Inventory,
         lanes: dict[Lane, LaneRunner],
         queries: Queries,
@@ -38,6 +40,7 @@ class Models:
         spawn: Any,
     ) -> None:
         self._backends = backends
+        self._estimates = estimates
         self._inventory = inventory
         self._lanes = lanes
         self._queries = queries
@@ -57,8 +60,17 @@ class Models:
         """Returns the backend that a request without one gets now."""
         return default_name(self._inventory, self._inventory.is_installed)
 
-    def get_backends(self, call: Call) -> dict[str, Any]:
+    def get_backends(self, call: Call) -> Any:
+        """Whoever chooses a model sees what it costs: the first answer on a machine waits for its
+        speed, half a second."""
+        return self._listed() if self._estimates.is_ready else self._measured()
+
+    def _listed(self) -> dict[str, Any]:
         return {"backends": self._backends.all(), "default_backend": self.default()}
+
+    async def _measured(self) -> dict[str, Any]:
+        await self._estimates.prepare()
+        return self._listed()
 
     def backend_select(self, call: Call) -> Reply:
         asked = call.params.backend.strip().lower()
