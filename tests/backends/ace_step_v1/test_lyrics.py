@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lofi.backends.ace_step_v1.lyrics.chinese import spell_chinese, spell_number
+from lofi.backends.ace_step_v1.lyrics.extras import PACKAGES
 from lofi.backends.ace_step_v1.lyrics.language import language_of
 from lofi.backends.ace_step_v1.lyrics.normalise import normalise
 from lofi.backends.ace_step_v1.lyrics.tokens import INSTRUMENTAL_IDS, lyric_ids
@@ -74,7 +76,19 @@ def test_without_a_language_somebody_must_tell_it(
     without(monkeypatch, "py3langid")
     with pytest.raises(DependencyMissing) as caught:
         lyric_ids("hello", vocabulary)
-    assert "lofi[lyrics]" in caught.value.hint
+    command = f"Run: {sys.executable} -m pip install py3langid num2words"
+    assert caught.value.hint == f"{command}  or name it: vocal_language=en."
+    without(monkeypatch, "pip")
+    with pytest.raises(DependencyMissing, match="py3langid") as caught:
+        lyric_ids("hello", vocabulary)
+    assert f"Run: uv pip install --python {sys.executable} py3langid" in caught.value.hint
+
+
+def test_what_the_languages_need_is_the_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    extra = project["project"]["optional-dependencies"]["lyrics"]
+    named = {package for names in PACKAGES.values() for package in names.split()}
+    assert {line.partition(">")[0] for line in extra} == named
 
 
 def test_numbers_need_a_package_and_words_do_not(

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from lofi.backends.ace_step_v1.rope import rotate_pairs
 from lofi.nn.rope import Rotary
+from lofi.nn.widening import WideningLinear
+from lofi.worker.backend import Check, nothing
 
 EPSILON = 1e-15
 """Under the sum of a query's weights, as the checkpoint was trained."""
@@ -21,17 +23,24 @@ class LinearAttention(nn.Module):
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.to_q = nn.Linear(size, size)
-        self.to_k = nn.Linear(size, size)
-        self.to_v = nn.Linear(size, size)
-        self.to_out = nn.ModuleList([nn.Linear(size, size)])
+        self.to_q = WideningLinear(size, size)
+        self.to_k = WideningLinear(size, size)
+        self.to_v = WideningLinear(size, size)
+        self.to_out = nn.ModuleList([WideningLinear(size, size)])
 
-    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: Rotary, mask: Tensor | None = None, check: Check = nothing
+    ) -> Tensor:
         """x [B, T, C], mask [B, T] (1: a real frame) or None -> [B, T, C]."""
         B, T, _ = x.shape
-        q, k, v = (
-            project(x).view(B, T, self.heads, -1) for project in (self.to_q, self.to_k, self.to_v)
-        )
+
+        def projected(project: nn.Module) -> Tensor:
+            check()
+            part: Tensor = project(x)
+            return part.view(B, T, self.heads, -1)
+
+        q, k, v = (projected(project) for project in (self.to_q, self.to_k, self.to_v))
+        check()
         if mask is not None:
             q, k, v = (part * mask[:, :, None, None].to(x.dtype) for part in (q, k, v))
         # float32 from here: sums over thousands of frames
@@ -40,6 +49,7 @@ class LinearAttention(nn.Module):
         summary = k @ v.float().transpose(1, 2)  # [B, H, D, D]
         weight = q @ k.sum(-1, keepdim=True)  # [B, H, T, 1]
         y = (q @ summary).div_(weight.add_(EPSILON))
+        check()
         return self.to_out[0](y.transpose(1, 2).reshape(B, T, -1).to(x.dtype))
 
 
@@ -49,10 +59,10 @@ class CrossAttention(nn.Module):
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.to_q = nn.Linear(size, size)
-        self.to_k = nn.Linear(size, size)
-        self.to_v = nn.Linear(size, size)
-        self.to_out = nn.ModuleList([nn.Linear(size, size)])
+        self.to_q = WideningLinear(size, size)
+        self.to_k = WideningLinear(size, size)
+        self.to_v = WideningLinear(size, size)
+        self.to_out = nn.ModuleList([WideningLinear(size, size)])
 
     def keys_values(self, tokens: Tensor, rotary: Rotary) -> KeysValues:
         """tokens [B, S, C] -> keys (turned) and values, the same for every step."""

@@ -26,14 +26,10 @@ from lofi.backends.ace_step_v1.dcae import Autoencoder
 from lofi.backends.ace_step_v1.mel import log_mel
 from lofi.backends.ace_step_v1.resample import Resampler
 from lofi.backends.ace_step_v1.vocoder import Vocoder
-from lofi.worker.backend import Check
+from lofi.worker.backend import Check, nothing
 
 MEL_FRAMES = FRAME_SAMPLES // HOP_SAMPLES
 """Mel frames a latent frame stands for."""
-
-
-def _nothing() -> None:
-    """The check of a caller who never cancels."""
 
 
 class Codec:
@@ -49,7 +45,7 @@ class Codec:
 
     @torch.inference_mode()
     def encode(
-        self, audio: Tensor, rate: int, tile_frames: int, check: Check = _nothing
+        self, audio: Tensor, rate: int, tile_frames: int, check: Check = nothing
     ) -> Iterator[Tensor]:
         """Yields the features of each tile and, last, the latents [1, 8, 16, T] float32.
 
@@ -61,11 +57,13 @@ class Codec:
         """
         if audio.shape[0] == 1:
             audio = audio.expand(2, -1)
-        native = Resampler(rate, NATIVE_RATE)(audio.to(self._like.device))
+        # Apple's GPUs were silently wrong in convolutions as long as a song
+        audio = audio.cpu() if self._like.device.type == "mps" else audio.to(self._like.device)
+        native = Resampler(rate, NATIVE_RATE)(audio)
         native = F.pad(native, (0, -native.shape[-1] % FRAME_SAMPLES))
         check()
         image = (log_mel(native) - MEL_LOW) / (MEL_HIGH - MEL_LOW)
-        image = ((image - 0.5) / 0.5).to(self._like.dtype)[None]
+        image = ((image - 0.5) / 0.5).to(self._like.device, self._like.dtype)[None]
         encoder = self.autoencoder.encoder
         T, halo = image.shape[-1] // MEL_FRAMES, encoder.halo_frames
         tiles = []
@@ -80,9 +78,7 @@ class Codec:
         yield (encoded.float() - LATENT_SHIFT) * LATENT_SCALE
 
     @torch.inference_mode()
-    def decode(
-        self, latents: Tensor, tile_frames: int, check: Check = _nothing
-    ) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, tile_frames: int, check: Check = nothing) -> Iterator[Tensor]:
         """latents [1, 8, 16, T] -> stretches [2, n] float32 at 48 kHz, in order, seams exact.
 
         Args:
@@ -137,7 +133,7 @@ class Codec:
         return z.to(self._like.device, self._like.dtype)
 
     @torch.inference_mode()
-    def decode_windows(self, latents: Tensor, check: Check = _nothing) -> Tensor:
+    def decode_windows(self, latents: Tensor, check: Check = nothing) -> Tensor:
         """The published procedure for little memory: latents [1, 8, 16, T] -> [2, n] at 48 kHz.
 
         Windows overlap and their seams are faded, so the result differs a little from `decode`.

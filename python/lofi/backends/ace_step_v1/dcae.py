@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lofi.backends.ace_step_v1.config import DcaeConfig
-from lofi.worker.backend import Check
+from lofi.worker.backend import Check, nothing
 
 ATTENTION_EPSILON = 1e-15
 GATED_FRAMES = 256
@@ -185,10 +185,6 @@ def _block(kind: str, channels: int, head_dim: int, scales: tuple[int, ...]) -> 
     return EfficientViTBlock(channels, head_dim, scales)
 
 
-def _nothing() -> None:
-    """The check of a caller who never cancels."""
-
-
 def _channels_last(x: Tensor) -> Tensor:
     """The layout in which wide convolutions are fastest, by a third on a CPU."""
     if x.device.type == "mps":
@@ -241,7 +237,7 @@ class Encoder(nn.Module):
             reach += (2 * self.layers[index] + 1) * 2**index
         return int(reach / 2 ** (len(self.layers) - 1)) + 1
 
-    def outer(self, x: Tensor, check: Check = _nothing) -> Tensor:
+    def outer(self, x: Tensor, check: Check = nothing) -> Tensor:
         """Any stretch of the image [B, 2, 128, 8T] -> features [B, C, H, W]."""
         x = self.conv_in(_channels_last(x))
         for block in _blocks(self.down_blocks[: self.local_stages]):
@@ -249,7 +245,7 @@ class Encoder(nn.Module):
             check()
         return x
 
-    def inner(self, x: Tensor, check: Check = _nothing) -> Tensor:
+    def inner(self, x: Tensor, check: Check = nothing) -> Tensor:
         """All features [B, C, H, W] -> latents [B, 8, 16, T]."""
         for block in _blocks(self.down_blocks[self.local_stages :]):
             x = block(x, check)
@@ -257,7 +253,7 @@ class Encoder(nn.Module):
         out = self.conv_out(x)
         return out + _averaged(x, out.shape[1])
 
-    def forward(self, x: Tensor, check: Check = _nothing) -> Tensor:
+    def forward(self, x: Tensor, check: Check = nothing) -> Tensor:
         """x [B, 2, 128, 8T] -> [B, 8, 16, T]."""
         return self.inner(self.outer(x, check), check)
 
@@ -299,7 +295,7 @@ class Decoder(nn.Module):
             reach += (1 + 2 * self.layers[index]) / 2 ** (self.local_stages - index)
         return int(reach) + 2
 
-    def inner(self, z: Tensor, check: Check = _nothing) -> Tensor:
+    def inner(self, z: Tensor, check: Check = nothing) -> Tensor:
         """z [B, 8, 16, T], all of it -> features [B, C, 16, T] (of the first local stage)."""
         x = self.conv_in(z) + z.repeat_interleave(self.repeats, dim=1)
         for block in _blocks(reversed(self.up_blocks[self.local_stages :])):
@@ -307,7 +303,7 @@ class Decoder(nn.Module):
             check()
         return x
 
-    def outer(self, x: Tensor, check: Check = _nothing) -> Tensor:
+    def outer(self, x: Tensor, check: Check = nothing) -> Tensor:
         """Any stretch of features [B, C, 16, T] -> image [B, 2, 128, 8T]."""
         x = _channels_last(x)
         for block in _blocks(reversed(self.up_blocks[: self.local_stages])):
@@ -315,7 +311,7 @@ class Decoder(nn.Module):
             check()
         return self.conv_out(F.relu(self.norm_out(x)))
 
-    def forward(self, z: Tensor, check: Check = _nothing) -> Tensor:
+    def forward(self, z: Tensor, check: Check = nothing) -> Tensor:
         """z [B, 8, 16, T] -> image [B, 2, 128, 8T]."""
         return self.outer(self.inner(z, check), check)
 

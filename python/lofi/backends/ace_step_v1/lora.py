@@ -153,6 +153,7 @@ class Merger:
         self._linears = {
             name: part for name, part in module.named_modules() if isinstance(part, nn.Linear)
         }
+        self._bases = {f"{name}.weight": part.weight.dtype for name, part in self._linears.items()}
         self._flat = {name.replace(".", "_"): name for name in self._linears}
         self._changed: set[str] = set()
         self._merged: tuple[tuple[str, float], ...] = ()
@@ -177,13 +178,15 @@ class Merger:
         for entry, stored in tensors(self._checkpoint, check):
             if entry.name not in touched:
                 continue
-            weight = self._linears[entry.name.removesuffix(".weight")].weight
-            merged = stored.to(weight.dtype).to(weight.device)
+            linear = self._linears[entry.name.removesuffix(".weight")]
+            weight, bias = linear.weight, linear.bias
+            merged = stored.to(self._bases[entry.name]).to(weight.device)
             if entry.name in plan:
                 wide = merged.float()
                 for change, strength in plan[entry.name]:
                     wide = change.added(wide, strength)
-                merged = wide.to(weight.dtype)
+                # a weight that was kept narrow is not rounded to that again
+                merged = wide.to(merged.dtype if bias is None else bias.dtype)
             weight.data = merged
         self._merged, self._changed = identity, set(plan)
 

@@ -20,13 +20,22 @@ class AceStepV1:
         self._loaded: Loaded | None = None
 
     def load(self, job: Job, check: Check) -> Iterator[Event]:
-        """Brings the parts into memory; only the adapters change when they are there."""
+        """Brings the parts into memory; only the adapters change when they are there.
+
+        Raises:
+            LofiError: a file is missing or broken, a package is missing, or no adapter fits.
+        """
         devices.set_threads(job.model.threads)
         if self._loaded is None or not self._loaded.serves(job.model):
             self.unload()
             self._loaded = Loaded(job.model)
         if job.model.quantize != "none":
             yield Notice("PARAM_IGNORED", "ACE-Step v1 is not quantised here", "model.quantize")
+        # words that cannot be sung are refused before gigabytes are read
+        for name in ("lyrics", "edit_source_lyrics"):
+            self._loaded.lyric_ids(
+                str(job.recipe.get(name) or ""), str(job.recipe.get("vocal_language") or "unknown")
+            )
         yield from self._loaded.load(job, check)
 
     def run(self, job: Job, check: Check) -> Iterator[Event]:

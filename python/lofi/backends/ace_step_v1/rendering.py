@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lofi.backends.ace_step_v1 import needs
-from lofi.backends.ace_step_v1.codec import Codec
+from lofi.backends.ace_step_v1.codec import MEL_FRAMES, Codec
 from lofi.backends.ace_step_v1.conditions import Condition
-from lofi.backends.ace_step_v1.config import OUTPUT_RATE, frames_covering
+from lofi.backends.ace_step_v1.config import HOP_SAMPLES, OUTPUT_RATE, frames_covering
 from lofi.backends.ace_step_v1.diffusion import Diffusion, Task
 from lofi.backends.ace_step_v1.layout import Layout, Sender
 from lofi.backends.ace_step_v1.loading import CODEC, TEXT, TRANSFORMER, CodecParts, Loaded
-from lofi.backends.ace_step_v1.lyrics.tokens import VOCABULARY_FILE, lyric_ids
-from lofi.backends.ace_step_v1.needs import SMALLEST_TILE_FRAMES as SMALLEST
 from lofi.backends.ace_step_v1.noise import SeededNoise
 from lofi.backends.ace_step_v1.request import NEEDS_SOURCE, Request
 from lofi.backends.ace_step_v1.source import Source, read_source
 from lofi.backends.ace_step_v1.stages import Stages, finite
 from lofi.backends.ace_step_v1.text import TextEncoder, text_ids
 from lofi.backends.ace_step_v1.transformer import Transformer
-from lofi.worker.backend import Check, Event, Job, Notice, Phase, Sound, Step
+from lofi.worker.backend import Check, Event, Job, Model, Notice, Phase, Sound, Step
 from lofi.worker.device import name_of
 from lofi.worker.memory import Need
 from lofi.worker.retreats import Footing
@@ -41,13 +39,8 @@ class Rendering:
         self._job = job
         self._check = check
         self._request = Request.of(job.recipe)
-        is_gpu = not loaded.policy.device.startswith("cpu")
-        tile = needs.TILE_FRAMES_GPU if is_gpu else needs.TILE_FRAMES
-        if job.model.vae_tile_sec is not None:
-            tile = frames_covering(job.model.vae_tile_sec)
-        tile = max(tile, SMALLEST)
-        self._stages = Stages(loaded, job, tile, SMALLEST, check)
-        self._tile_frames = tile
+        self._tile_frames, self._smallest_tile = tiles_for(loaded, job.model)
+        self._stages = Stages(loaded, job, self._tile_frames, self._smallest_tile, check)
         self._together = True
 
     def events(self) -> Iterator[Event]:
@@ -64,29 +57,20 @@ class Rendering:
         yield from self._stages.place([text, codec, diffusion] if source else [text, diffusion])
 
         yield self._phase("encoding", TEXT, 1 + (source is not None))
-        conditions: list[Condition] = []
         prompts = [(request.prompt, lyrics)]
         if request.task == "edit":
             prompts.append((request.source_prompt, source_lyrics))
-        yield from self._stages.run(
-            "encoding the text", TEXT, lambda _: self._encode(prompts, conditions), text
-        )
+        conditions = yield from self._encoded(prompts, text)
         yield Step(1, 1 + (source is not None))
-        latents: list[Tensor] = []
+        latents: Tensor | None = None
         if source is not None:
-            audio = layout.trimmed(source)
-            yield from self._stages.run(
-                "encoding the source",
-                CODEC,
-                lambda footing: self._encode_source(audio, footing, latents),
-                codec,
-            )
+            latents = yield from self._source_latents(layout.trimmed(source), codec)
             yield Step(2, 2)
         task = Task(
             request,
             conditions[0],
             layout.frames,
-            latents[0] if latents else None,
+            latents,
             conditions[1] if len(conditions) > 1 else None,
             layout.left_frames,
             layout.right_frames,
@@ -109,10 +93,10 @@ class Rendering:
 
     def _phase(self, name: str, part: str, total: int) -> Phase:
         dtype = name_of(self._loaded.dtype_of(part))
-        return Phase(name, total, self._loaded.policy.device, dtype)  # type: ignore[arg-type]
+        return Phase(name, total, self._loaded.device_of(part), dtype)  # type: ignore[arg-type]
 
     def _lyrics(self, lyrics: str) -> list[int]:
-        return lyric_ids(lyrics, self._loaded.path / VOCABULARY_FILE, self._request.language)
+        return self._loaded.lyric_ids(lyrics, self._request.language)
 
     def _needs(self, frames: int, lyric_tokens: int) -> tuple[Need, Need, Need]:
         loaded, guidance = self._loaded, self._request.guidance
@@ -128,11 +112,11 @@ class Rendering:
         # One batch of all branches where it fits beside the weights. A CPU is busy with one
         # branch already, and twice as slow to notice that a job is cancelled with two.
         room = 0.9 * self._stages.free_bytes() - sizes[TRANSFORMER]
-        is_cpu = loaded.policy.device.startswith("cpu")
+        is_cpu = loaded.device_of(TRANSFORMER).startswith("cpu")
         self._together = not is_cpu and diffusion(branches) <= room
         text = needs.text_bytes(loaded.text_encoder.size, width[TEXT])
         codec = needs.decoding_bytes(
-            loaded.autoencoder.config, frames, self._tile_frames, width[CODEC]
+            loaded.codec.autoencoder.config, frames, self._tile_frames, width[CODEC]
         )
         return (
             Need(TEXT, sizes[TEXT], text),
@@ -140,35 +124,45 @@ class Rendering:
             Need(CODEC, sizes[CODEC], codec),
         )
 
-    def _encode(
-        self, prompts: list[tuple[str, list[int]]], out: list[Condition]
-    ) -> Iterator[Event]:
-        request = self._request
-        out.clear()
-        with self._loaded.residents.use(TEXT) as encoder:
-            for index, (prompt, lyrics) in enumerate(prompts):
-                ids, is_cut = self._ids(prompt)
-                if is_cut:
-                    yield Notice(
-                        "PROMPT_TRUNCATED", "The model reads 256 tokens of a prompt", "prompt"
-                    )
-                levelled = request.use_erg_tag and request.erg.lyric and request.guidance.is_on
-                out.append(
-                    Condition(
-                        self._states(encoder, ids),
-                        torch.ones_like(ids),
-                        torch.tensor([lyrics]),
-                        torch.ones(1, len(lyrics), dtype=torch.long),
-                        null_states=self._states(encoder, ids, weakened=True) if levelled else None,
-                        negative_states=self._negative(encoder) if index == 0 else None,
-                    )
-                )
+    def _encoded(
+        self, prompts: list[tuple[str, list[int]]], need: Need
+    ) -> Generator[Event, None, list[Condition]]:
+        """The condition of each prompt and its lyrics; those of the last job are still there."""
+        if self._ids(prompts[0][0])[1]:
+            yield Notice("PROMPT_TRUNCATED", "The model reads 256 tokens of a prompt", "prompt")
+        request, loaded = self._request, self._loaded
+        # an edit's unconditional branch is empty
+        is_guided = request.guidance.is_on and request.task != "edit"
+        levelled = request.use_erg_tag and request.erg.lyric and is_guided
+        negative = request.negative_prompt if is_guided else ""
+        known, dtype = loaded.conditions, loaded.dtype_of(TEXT)
+        keys = [(prompt, tuple(words), levelled, negative, dtype) for prompt, words in prompts]
+        found = {key: known[key] for key in keys if key in known}
 
-    def _negative(self, encoder: TextEncoder) -> Tensor | None:
-        request = self._request
-        if not request.negative_prompt or not request.guidance.is_on:
-            return None
-        return self._states(encoder, self._ids(request.negative_prompt)[0])
+        def attempt(footing: Footing) -> Iterator[Event]:
+            yield from ()
+            with loaded.use(TEXT) as encoder:
+                for key in keys:
+                    prompt, words, _, _, _ = key
+                    found[key] = self._condition(encoder, prompt, list(words), levelled, negative)
+
+        if len(found) < len(set(keys)):
+            yield from self._stages.run("encoding the text", TEXT, attempt, need)
+        loaded.conditions = found
+        return [found[key] for key in keys]
+
+    def _condition(
+        self, encoder: TextEncoder, prompt: str, lyrics: list[int], levelled: bool, negative: str
+    ) -> Condition:
+        ids, _ = self._ids(prompt)
+        return Condition(
+            self._states(encoder, ids),
+            torch.ones_like(ids),
+            torch.tensor([lyrics]),
+            torch.ones(1, len(lyrics), dtype=torch.long),
+            null_states=self._states(encoder, ids, weakened=True) if levelled else None,
+            negative_states=self._states(encoder, self._ids(negative)[0]) if negative else None,
+        )
 
     def _ids(self, prompt: str) -> tuple[Tensor, bool]:
         assert self._loaded.tokenizer is not None
@@ -182,16 +176,27 @@ class Rendering:
         states = encoder(here, torch.ones_like(here), weakened=weakened)
         return finite(states).cpu()
 
-    def _encode_source(
-        self, audio: tuple[Tensor, int], footing: Footing, out: list[Tensor]
-    ) -> Iterator[Event]:
-        out.clear()
-        with self._loaded.residents.use(CODEC) as parts:
-            encoding = _codec(parts).encode(*audio, footing.tile_frames, self._check)
-            latents = deque(encoding, maxlen=1).pop()
-            out.append(finite(latents).cpu())
-        return
-        yield
+    def _source_latents(
+        self, audio: tuple[Tensor, int], need: Need
+    ) -> Generator[Event, None, Tensor]:
+        """The latents of the source; those of the last job's are still there."""
+        loaded = self._loaded
+        path = self._job.audio["source"]
+        stat = path.stat()
+        length, dtype = audio[0].shape[-1], loaded.dtype_of(CODEC)
+        key = (path, stat.st_mtime_ns, stat.st_size, length, dtype)
+        found = {key: loaded.sources[key]} if key in loaded.sources else {}
+
+        def attempt(footing: Footing) -> Iterator[Event]:
+            yield from ()
+            with loaded.use(CODEC) as parts:
+                encoding = _codec(parts).encode(*audio, footing.tile_frames, self._check)
+                found[key] = finite(deque(encoding, maxlen=1).pop()).cpu()
+
+        if not found:
+            yield from self._stages.run("encoding the source", CODEC, attempt, need)
+        loaded.sources = found
+        return found[key]
 
     def _diffuse(self, task: Task, out: list[Tensor]) -> Iterator[Event]:
         request = self._request
@@ -199,7 +204,7 @@ class Rendering:
         # after a retreat the branches go one by one, which takes the least memory
         together, self._together = self._together, False
         total = task.total_steps()
-        with self._loaded.residents.use(TRANSFORMER) as model:
+        with self._loaded.use(TRANSFORMER) as model:
             assert isinstance(model, Transformer)
             latents = Diffusion(
                 model,
@@ -231,8 +236,9 @@ class Rendering:
         total = -(-latents.shape[-1] // tile)
         # the last way before the CPU: windows bound the memory of the innermost stage too, at
         # the price of seams that are faded instead of exact
-        in_windows = not sender.has_sent and tile < self._tile_frames and tile <= SMALLEST
-        with self._loaded.residents.use(CODEC) as parts:
+        is_last_way = tile < self._tile_frames and tile <= self._smallest_tile
+        in_windows = not sender.has_sent and is_last_way
+        with self._loaded.use(CODEC) as parts:
             codec = _codec(parts)
             sender.begin()
             if in_windows:
@@ -242,6 +248,22 @@ class Rendering:
                     yield from sender.send(finite(piece))
                     yield Step(min(done, total), total)
             yield from sender.fill()
+
+
+def tiles_for(loaded: Loaded, model: Model) -> tuple[int, int]:
+    """How many latent frames the codec handles at a time, and the fewest it retreats to."""
+    is_gpu = not loaded.device_of(CODEC).startswith("cpu")
+    tile = needs.TILE_FRAMES_GPU if is_gpu else needs.TILE_FRAMES
+    if model.vae_tile_sec is not None:
+        tile = frames_covering(model.vae_tile_sec)
+    tile = max(tile, needs.SMALLEST_TILE_FRAMES)
+    limit = loaded.policy.conv_limit
+    if limit is not None and is_gpu:
+        # the longest that a convolution of the device can still take, the vocoder's surroundings
+        # included
+        mel_frames = limit // HOP_SAMPLES - 2 * loaded.codec.vocoder.head.halo
+        tile = min(tile, max(1, mel_frames // MEL_FRAMES))
+    return tile, min(tile, needs.SMALLEST_TILE_FRAMES)
 
 
 def _codec(parts: CodecParts) -> Codec:

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from lofi.errors import InvalidSource
 from lofi.worker.backend import Check
-
-MIN_SEC, MAX_SEC = 0.5, 600.0
-BLOCK_FRAMES = 1 << 18
+from lofi.worker.reading import open_sound, to_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +29,17 @@ class Source:
 
 
 def read_source(path: Path | None, check: Check) -> Source:
-    """Reads a sound file as stereo; further channels than two are left out.
+    """Reads a sound file as stereo; further channels than two are mixed in.
 
     Raises:
         InvalidSource: there is none, or it is unreadable, too short or too long.
     """
     if path is None:
         raise InvalidSource("This task needs a source", hint="Give source as a track or a file.")
+    sound = open_sound(path)
     blocks = []
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate, seconds = int(file.samplerate), file.frames / file.samplerate
-            if not MIN_SEC <= seconds <= MAX_SEC + 1:
-                raise InvalidSource(
-                    f"{path} is {seconds:.1f} s long",
-                    hint=f"Sources are {MIN_SEC:g} to {MAX_SEC:g} s.",
-                )
-            while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                check()
-                blocks.append(block[:, :2])
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise InvalidSource(
-            f"{path} cannot be read: {error}",
-            hint="Give a sound file: wav, flac, ogg, mp3 or another that libsndfile reads.",
-        ) from error
-    samples = np.concatenate(blocks).T
-    if not np.isfinite(samples).all():
-        raise InvalidSource(f"{path} holds samples that are no numbers")
-    stereo = np.broadcast_to(samples, (2, samples.shape[1]))
-    return Source(torch.from_numpy(np.ascontiguousarray(stereo)), rate)
+    for block in sound.blocks():
+        check()
+        blocks.append(to_channels(block, 2))
+    stereo = np.ascontiguousarray(np.concatenate(blocks).T)
+    return Source(torch.from_numpy(stereo), sound.sample_rate)

@@ -50,17 +50,16 @@ class Stages:
         self._limits = Limits(smallest_tile, job.model.oom_fallback == "cpu")
         device = loaded.policy.device
         self._footing = Footing(device, Residency.NONE, tile_frames)
-        self.plan = memory.Plan(Residency.NONE, 0, 0)
 
     def place(self, needs: Sequence[Need]) -> Iterator[Event]:
         """Decides where the parts live, after waiting for other programs to leave memory."""
         model, device = self._job.model, self._loaded.policy.device
+        memory.guard_paging(device)
         there = self._resident_bytes()
         is_enough = True
         if not there:
             is_enough = yield from memory.wait_for_memory(device, model, self._check)
-        self.plan = memory.plan(needs, device, self.free_bytes(), model.offload)
-        residency = self.plan.residency
+        residency = memory.plan(needs, device, self.free_bytes(), model.offload).residency
         if not is_enough and residency is Residency.NONE and model.offload == "auto":
             residency = Residency.SEQUENTIAL
         self._loaded.residents.settle(residency)
@@ -92,7 +91,7 @@ class Stages:
             InsufficientMemory: no retreat is left.
         """
         try:
-            yield from self._withstood(name, attempt, need)
+            yield from self._withstood(name, part, attempt, need)
         except NotFinite:
             # outside the handler, so that the failed attempt's tensors are gone
             failed = True
@@ -104,19 +103,25 @@ class Stages:
             raise self._broken(name)
         yield Notice("DEGRADED", f"Values overflowed while {name}: repeated in float32")
         try:
-            yield from self._withstood(name, attempt, need)
+            yield from self._withstood(name, part, attempt, need)
         except NotFinite as error:
             raise self._broken(name) from error
 
-    def _withstood(self, name: str, attempt: Attempt, need: Need) -> Iterator[Event]:
+    def _withstood(self, name: str, part: str, attempt: Attempt, need: Need) -> Iterator[Event]:
         def settled(footing: Footing) -> Iterator[Event]:
-            self._loaded.residents.settle(footing.residency)
+            self._loaded.stand(part, footing, self._job, self._check)
             yield from attempt(footing)
 
+        start = self._footing
+        if start.residency is Residency.CPU:
+            # that the largest part found no room says nothing of the next one
+            start = replace(
+                start, device=self._loaded.policy.device, residency=Residency.SEQUENTIAL
+            )
         self._footing = yield from withstand(
             name,
             settled,
-            self._footing,
+            start,
             self._limits,
             needed_bytes=need.weight_bytes + need.working_bytes,
             smaller=SMALLER,

@@ -18,16 +18,12 @@ from lofi.backends.ace_step_v1.config import WEAK_BLOCKS, WEAKENING, Transformer
 from lofi.backends.ace_step_v1.lyric_encoder import LyricEncoder
 from lofi.backends.ace_step_v1.rope import rotary_for
 from lofi.nn.rope import Rotary
-from lofi.worker.backend import Check
+from lofi.worker.backend import Check, nothing
 
 EPSILON = 1e-6
 TIME_CHANNELS = 256
 STRETCH_FRAMES = 512
 """Frames the feed-forward of a CPU takes at a time: less memory, and a job soon cancelled."""
-
-
-def _nothing() -> None:
-    """The check of a caller who never cancels."""
 
 
 def rms(x: Tensor) -> Tensor:
@@ -83,8 +79,8 @@ class Convolution(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, T, C] -> [B, T, C']: of kernel 1, so a linear over the channels."""
-        return F.linear(x, self.conv.weight[:, :, 0], self.conv.bias)
+        """x [B, T, C] -> [B, T, C']: of kernel 1, so a linear; widened as `WideningLinear` is."""
+        return F.linear(x, self.conv.weight[:, :, 0].to(x.dtype), self.conv.bias)
 
 
 class GatedConvolution(nn.Module):
@@ -97,7 +93,7 @@ class GatedConvolution(nn.Module):
         self.depth_conv = Convolution(nn.Conv1d(width, width, 3, padding=1, groups=width))
         self.point_conv = Convolution(nn.Conv1d(inner_size, size, 1, bias=False))
 
-    def forward(self, x: Tensor, check: Check = _nothing) -> Tensor:
+    def forward(self, x: Tensor, check: Check = nothing) -> Tensor:
         """x [B, T, C] -> the same shape."""
         T = x.shape[1]
         if x.device.type != "cpu" or T <= STRETCH_FRAMES:
@@ -116,7 +112,7 @@ class GatedConvolution(nn.Module):
         # as a convolution of height 1 the channels stay innermost in memory, in and out
         x = F.conv2d(
             x.transpose(1, 2)[:, :, None],
-            conv.weight[:, :, None],
+            conv.weight[:, :, None].to(x.dtype),
             conv.bias,
             padding=(0, 1),
             groups=conv.groups,
@@ -145,12 +141,12 @@ class Block(nn.Module):
         token_mask: Tensor,
         frame_mask: Tensor | None = None,
         query_scale: Tensor | None = None,
-        check: Check = _nothing,
+        check: Check = nothing,
     ) -> Tensor:
         """x [B, T, C], modulation [B or 1, 6C], token_mask [B, 1, T or 1, S] -> [B, T, C]."""
         rows = self.scale_shift_table + modulation.view(modulation.shape[0], 6, -1)
         shift, scale, gate, ff_shift, ff_scale, ff_gate = rows[:, :, None].unbind(1)
-        x = x + gate * self.attn(rms(x) * (1 + scale) + shift, rotary, frame_mask)
+        x = x + gate * self.attn(rms(x) * (1 + scale) + shift, rotary, frame_mask, check)
         check()
         # neither norm nor gate around the cross attention
         x = x + self.cross_attn(x, keys_values, rotary, token_mask, query_scale)
@@ -245,7 +241,7 @@ class Transformer(nn.Module):
         *,
         speaker: Tensor | None = None,
         weak_lyrics: bool = False,
-        check: Check = _nothing,
+        check: Check = nothing,
     ) -> tuple[Tensor, Tensor]:
         """Returns the conditioning tokens [B, 1 + Lt + Ll, C] and their mask.
 
@@ -271,7 +267,7 @@ class Transformer(nn.Module):
         always = text_mask.new_ones(B, 1)
         return torch.cat(tokens, dim=1), torch.cat((always, text_mask, lyric_mask), dim=1)
 
-    def remember(self, tokens: Tensor, mask: Tensor, check: Check = _nothing) -> Memory:
+    def remember(self, tokens: Tensor, mask: Tensor, check: Check = nothing) -> Memory:
         """Returns every block's keys and values of tokens [B, S, C]; mask [B, S]."""
         rotary = self.rotary(tokens.shape[1])
         pairs = []
@@ -302,7 +298,7 @@ class Transformer(nn.Module):
         *,
         frame_mask: Tensor | None = None,
         query_scale: Tensor | None = None,
-        check: Check = _nothing,
+        check: Check = nothing,
     ) -> Tensor:
         """Returns the velocity in float32.
 

@@ -12,11 +12,7 @@ from torch import Tensor, nn
 
 from lofi.backends.ace_step_v1.config import VocoderConfig
 from lofi.nn.convolution import Convolution, TransposedConvolution
-from lofi.worker.backend import Check
-
-
-def _nothing() -> None:
-    """The check of a caller who never cancels."""
+from lofi.worker.backend import Check, nothing
 
 
 class ConvNextBlock(nn.Module):
@@ -77,7 +73,7 @@ class Backbone(nn.Module):
         depth = sum(len(list(stage.children())) for stage in self.stages)
         return (1 + depth) * (self.kernel_size // 2)
 
-    def forward(self, x: Tensor, check: Check = _nothing) -> Tensor:
+    def forward(self, x: Tensor, check: Check = nothing) -> Tensor:
         """x [B, T, 128] -> [B, T, C]."""
         for widen, stage in zip(self.channel_layers, self.stages, strict=True):
             x = widen(x)
@@ -154,7 +150,7 @@ class Head(nn.Module):
     def _stage(self, index: int) -> nn.ModuleList:
         return self.resblocks[index * self.kinds : (index + 1) * self.kinds]
 
-    def forward(self, x: Tensor, check: Check = _nothing) -> Tensor:
+    def forward(self, x: Tensor, check: Check = nothing) -> Tensor:
         """x [B, T, C] -> [B, 512 T, 1] within -1..1."""
         x = self.conv_pre(x)
         check()
@@ -181,11 +177,11 @@ class Vocoder(nn.Module):
         """Mel frames on either side that a sample depends on."""
         return self.backbone.halo + self.head.halo
 
-    def forward(self, mel: Tensor, check: Check = _nothing) -> Tensor:
+    def forward(self, mel: Tensor, check: Check = nothing) -> Tensor:
         """mel [B, 128, T] -> [B, 1, 512 T]."""
         return self.head(self.backbone(mel.mT, check), check).mT
 
-    def stretch(self, mel: Tensor, start: int, stop: int, check: Check = _nothing) -> Tensor:
+    def stretch(self, mel: Tensor, start: int, stop: int, check: Check = nothing) -> Tensor:
         """Returns samples of frames start..stop of mel [B, 128, T] -> [B, 1, 512 (stop - start)].
 
         They equal those of the whole; only `halo` frames around them are looked at.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from lofi.backends.ace_step_v1.vocoder import Vocoder
 from lofi.errors import ModelLoadFailed, ModelNotFound
 from lofi.nn.weight_norm import fold_weight_norm
 from lofi.worker.backend import Check
-from lofi.worker.weights import load
+from lofi.worker.weights import load, read_header, weight_files
 
 TRANSFORMER = "ace_step_transformer"
 TEXT_ENCODER = "umt5-base"
@@ -33,6 +34,8 @@ _TRAINING_ONLY = re.compile(
 )
 _CONSTANTS = re.compile(r"mel_transform\.")
 """Window and filterbank, stored in 16 bits; worked out in float32 instead."""
+
+_OF_BLOCKS = re.compile(r"transformer_blocks\.\d+\.(attn|cross_attn|ff)\..*\.weight")
 
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
@@ -73,19 +76,53 @@ def _empty(make: Callable[[], M]) -> M:
         return make()
 
 
-def load_transformer(models: Path, dtype: torch.dtype, check: Check) -> Transformer:
-    """Returns the transformer on the CPU."""
+def load_transformer(
+    models: Path, dtype: torch.dtype, check: Check, *, narrow: bool = False
+) -> Transformer:
+    """Returns the transformer on the CPU.
+
+    Args:
+        narrow: the weights of the blocks stay as they are stored, mapped from the file, and are
+            widened to `dtype` each time they are used.
+    """
     folder = models / TRANSFORMER
     config = read_config(folder, TransformerConfig.read)
     model = _empty(lambda: Transformer(config))
+    kept = stored_dtypes(folder) if narrow else {}
     load(
         model,
         folder,
-        dtype=dtype,
+        dtype=lambda name: kept.get(name, dtype),
         rename=lambda name: name if is_used(name) else None,
         check=check,
     )
     return model
+
+
+def stored_dtypes(folder: Path) -> dict[str, torch.dtype]:
+    """Returns what the weights of the transformer's blocks are stored in."""
+    return {
+        entry.name: entry.dtype
+        for file in weight_files(folder)
+        for entry in read_header(file)
+        if _OF_BLOCKS.match(entry.name)
+    }
+
+
+def cast_bytes(models: Path, dtype: torch.dtype, *, narrow: bool) -> int:
+    """Returns what the weights take in memory of their own when they are loaded.
+
+    What is right as it lies on disk is mapped, and the system can take that back.
+    """
+    total = 0
+    for name in FOLDERS:
+        for file in weight_files(models / name):
+            for entry in read_header(file):
+                is_kept = name == TRANSFORMER and narrow and _OF_BLOCKS.match(entry.name)
+                is_left_out = name == TRANSFORMER and not is_used(entry.name)
+                if entry.dtype != dtype and not is_kept and not is_left_out:
+                    total += math.prod(entry.shape) * dtype.itemsize
+    return total
 
 
 def load_text_encoder(models: Path, dtype: torch.dtype, check: Check) -> TextEncoder:

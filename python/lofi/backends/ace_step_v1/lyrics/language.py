@@ -79,7 +79,9 @@ def _latin(text: str, lyrics: str) -> str:
 
 
 def _classified(text: str, among: tuple[str, ...]) -> str:
-    classifier: Any = language_package("py3langid", "Telling the language of lyrics")
+    classifier: Any = language_package(
+        "py3langid", "Telling the language of lyrics", "name it: vocal_language=en"
+    )
     classifier.set_languages(list(among))
     code, _ = classifier.classify(text)
     return str(code)
