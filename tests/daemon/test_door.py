@@ -43,6 +43,27 @@ def test_twenty_thousand_wrong_lines_get_their_codes_in_order_and_cost_no_memory
     assert sizes[1] - sizes[0] < GROWTH_LIMIT_BYTES
 
 
+def test_a_storm_of_calls_is_answered_call_by_call_and_leaves_the_player_sound(
+    home: Home,
+) -> None:
+    daemon = home.caller("stdio")
+    daemon.initialize()
+    track = daemon.call("generate", prompt="a", backend="procedural", duration_sec=30)["track_id"]
+    daemon.event("playback_started", track_id=track)
+    storm = [("seek", {"position_sec": place % 20}) for place in range(1500)]
+    storm += [(name, {}) for name in ("skip", "stop", "toggle", "previous", "pause") * 300]
+    idents = {daemon.send(method, **params) for method, params in storm}
+    last = daemon.send("ping")
+    daemon.answer(last, 60)
+    until(lambda: idents <= {each.get("id") for each in daemon.messages}, 90, "every answer")
+    answers = [each for each in daemon.messages if each.get("id") in idents]
+    codes = {each["error"]["data"]["code"] for each in answers if "error" in each}
+    assert len(answers) == len(storm)
+    assert codes <= {"BUSY", "NOTHING_TO_PLAY"}
+    assert daemon.call("play", track_id=track)["state"] == "playing"
+    assert "Traceback" not in home.log()
+
+
 HUGE = int("1" + "0" * 299)
 
 

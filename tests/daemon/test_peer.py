@@ -182,3 +182,18 @@ def test_a_result_no_line_can_carry_is_our_error_and_not_silence(paper: Paper) -
         ("INTERNAL_ERROR", 1),
         ("INTERNAL_ERROR", 2),
     ]
+
+
+def test_a_flood_of_calls_is_refused_by_name_and_the_way_out_stays_open(paper: Paper) -> None:
+    works: list[Any] = []
+    peer = Peer(paper, handle, works.append)
+    peer.feed(b"".join(call("skip", number) for number in range(room.UNANSWERED_LIMIT + 5)))
+    assert [nonsense.said(message)[0] for message in paper.messages()] == ["BUSY"] * 5
+    peer.feed(call("ping", "out"))
+    assert nonsense.said(paper.messages()[-1]) == (nonsense.FINE, "out")
+    for work in works:
+        asyncio.run(work)
+    paper.lines.clear()
+    peer.feed(call("skip", "again"))
+    asyncio.run(works[-1])
+    assert paper.messages()[0]["id"] == "again"

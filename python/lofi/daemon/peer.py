@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lofi.errors import InternalError, LofiError
+from lofi.errors import Busy, InternalError, LofiError
 from lofi.wire.jsonrpc import (
     Bad,
     LineReader,
@@ -25,7 +25,10 @@ BACKLOG_LIMIT_BYTES = 32 * 1024 * 1024
 """A client that reads nothing is let go before it costs more memory than this."""
 
 
+UNANSWERED_LIMIT = 1000
+"""More calls than this are not kept waiting for one client."""
 INTRODUCTION = "initialize"
+_ALWAYS_SERVED = ("cancel", "shutdown", "exit", "ping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Peer:
         self._is_gone = False
         self._is_introducing = False
         self._held: deque[Request | Notification] = deque()
+        self._unanswered = 0
         self.is_initialised = is_initialised
         self.has_spoken = False
         self.name = "client"
@@ -121,11 +125,19 @@ class Peer:
         self._is_gone = True
 
     def _serve(self, message: Request | Notification) -> None:
+        request_id = message.id if isinstance(message, Request) else None
+        is_flood = max(len(self._held), self._unanswered) >= UNANSWERED_LIMIT
+        if is_flood and message.method not in _ALWAYS_SERVED:
+            many = Busy(
+                f"{UNANSWERED_LIMIT} calls of this client are unanswered",
+                hint="Wait for answers before you send more.",
+            )
+            self._refuse(request_id, message.method, many)
+            return
         if self._is_introducing:
             # What follows an introduction must find it done, however long it takes.
             self._held.append(message)
             return
-        request_id = message.id if isinstance(message, Request) else None
         try:
             answer = self._handle(self, message.method, message.params, request_id)
         except Exception as error:
@@ -133,6 +145,7 @@ class Peer:
             return
         if isinstance(answer, Coroutine):
             self._is_introducing = message.method == INTRODUCTION
+            self._unanswered += 1
             self._spawn(self._finish(request_id, message.method, answer))
         else:
             self._answer(request_id, message.method, answer)
@@ -146,6 +159,8 @@ class Peer:
             self._refuse(request_id, method, error)
         else:
             self._answer(request_id, method, result)
+        finally:
+            self._unanswered -= 1
         if method == INTRODUCTION:
             self._is_introducing = False
             while self._held and not self._is_introducing:
