@@ -2,17 +2,13 @@
 ---endless stream, and sets Python up first where there is none.
 
 local daemon = require('lofi.daemon')
-local player = require('lofi.player')
-local state = require('lofi.state')
-local stream = require('lofi.stream')
-local ui = require('lofi.ui')
-require('lofi.progress')
+-- Everything else is loaded while the daemon starts: between the keypress and the music every
+-- module counts, and the editor must not be busy for long at once.
 
 local M = {}
 
 ---@param call lofi.Call
 local function offer_setup(call)
-  -- Loaded only where it is needed: between the keypress and the music every module counts.
   local installation = require('lofi.installation')
   require('lofi.picker').confirm(installation.question(), call.bang, function()
     installation.start(function()
@@ -28,6 +24,17 @@ local function needs_setup(err)
   return err.code == 'DAEMON_NOT_FOUND' or err.hint:find('setup python', 1, true) ~= nil
 end
 
+local function start_or_toggle()
+  local stream = require('lofi.stream')
+  local playback = require('lofi.state').now.playback
+  local is_loaded = playback.state ~= 'stopped' or (playback.playlist_length or 0) > 0
+  if is_loaded then
+    require('lofi.player').toggle()
+  elseif not stream.is_active() then
+    stream.start()
+  end
+end
+
 ---@param call lofi.Call
 function M.run(call)
   -- The handshake tells what is loaded, and notifications keep that true: nothing is asked first.
@@ -35,15 +42,12 @@ function M.run(call)
     if err and needs_setup(err) then
       return offer_setup(call)
     elseif err then
-      return ui.error(err)
+      return require('lofi.ui').error(err)
     end
-    local playback = state.now.playback
-    local is_loaded = playback.state ~= 'stopped' or (playback.playlist_length or 0) > 0
-    if is_loaded then
-      player.toggle()
-    elseif not stream.is_active() then
-      stream.start()
-    end
+    start_or_toggle()
+  end)
+  vim.schedule(function()
+    require('lofi.progress')
   end)
 end
 
