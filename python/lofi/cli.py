@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lofi import __version__
-from lofi.errors import GenerationCancelled, LofiError
+from lofi.errors import CacheWriteError, InternalError, InvalidConfig, LofiError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -23,10 +24,18 @@ EXITS = {
     3: ("MODEL_NOT_FOUND", "BACKEND_NOT_INSTALLED", "DEPENDENCY_MISSING", "LM_UNAVAILABLE"),
     4: ("MODEL_DOWNLOAD_FAILED", "OFFLINE"),
     5: ("INSUFFICIENT_DISK", "INSUFFICIENT_MEMORY", "CACHE_WRITE_ERROR"),
-    EXIT_USAGE: ("INVALID_PARAMS", "UNSUPPORTED_FORMAT", "INVALID_CONFIG", "METHOD_NOT_FOUND"),
+    EXIT_USAGE: (
+        "INVALID_PARAMS", "INVALID_REQUEST", "METHOD_NOT_FOUND", "INVALID_CONFIG",
+        "UNSUPPORTED_FORMAT", "UNSUPPORTED_TASK", "INVALID_PROMPT", "INVALID_LYRICS",
+        "INVALID_DURATION", "INVALID_BACKEND", "INVALID_INFERENCE_STEPS",
+        "INVALID_GUIDANCE_SCALE", "INVALID_SCHEDULER",
+    ),
     EXIT_INTERNAL: ("INTERNAL_ERROR",),
     EXIT_INTERRUPTED: ("GENERATION_CANCELLED",),
-}
+}  # fmt: skip
+
+
+_FILE_OPTIONS = ("--log-file", "--cache-dir")
 
 
 def entry() -> NoReturn:
@@ -47,32 +56,47 @@ def main(argv: list[str]) -> int:
 
 def _daemon(argv: list[str]) -> int:
     """Kept apart from the commands: the relay must answer within 150 ms of being started."""
-    if argv == ["--shared"]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--shared", action="store_true")
+    parser.add_argument("--config", type=Path)
+    for name in _FILE_OPTIONS:
+        parser.add_argument(name, type=Path)
+    chosen, rest = parser.parse_known_args(argv)
+    if chosen.config is not None:
+        os.environ["LOFI_CONFIG"] = str(chosen.config.absolute())
+    for name in _FILE_OPTIONS:  # the shared daemon is started in another directory
+        if (path := getattr(chosen, name[2:].replace("-", "_"))) is not None:
+            rest += [name, str(path.absolute())]
+    if chosen.shared and not {"-h", "--help"} & set(rest):
         from lofi.daemon import relay
 
-        return relay.main()
+        return relay.main(rest)
     from lofi.daemon import app
 
-    return app.entry(argv)
+    return app.entry(rest)
+
+
+def _everywhere(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that stand before a command, after it, or after its action."""
+    group = parser.add_argument_group("everywhere")
+    for names, help_text in (
+        (("--json",), "print one JSON value"),
+        (("--quiet",), "no progress"),
+        (("-v", "--verbose"), "say more"),
+    ):
+        group.add_argument(*names, action="store_true", default=argparse.SUPPRESS, help=help_text)
+    group.add_argument(
+        "--config", metavar="FILE", default=argparse.SUPPRESS, help="the configuration file"
+    )
+    group.add_argument("--version", action="version", version=f"lofi {__version__}")
 
 
 class _CommandParser(argparse.ArgumentParser):
-    """A command or an action of one: each takes the options that are everywhere."""
+    """A command or an action of one."""
 
     def __init__(self, **details: Any) -> None:
         super().__init__(**details)
-        everywhere = self.add_argument_group("everywhere")
-        for names, help_text in (
-            (("--json",), "print one JSON value"),
-            (("--quiet",), "no progress"),
-            (("-v", "--verbose"), "say more"),
-        ):
-            everywhere.add_argument(
-                *names, action="store_true", default=argparse.SUPPRESS, help=help_text
-            )
-        everywhere.add_argument(
-            "--config", metavar="FILE", default=argparse.SUPPRESS, help="the configuration file"
-        )
+        _everywhere(self)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     top = argparse.ArgumentParser(prog="lofi", description="Music while you code.")
-    top.add_argument("--version", action="version", version=f"lofi {__version__}")
+    _everywhere(top)
     top.set_defaults(json=False, quiet=False, verbose=False, config=None)
     commands = top.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser
@@ -108,12 +132,8 @@ def _command(argv: list[str]) -> int:
 
     options = parser().parse_args(argv)
     options.environment = dict(os.environ)
-    if options.config:
-        options.environment["LOFI_CONFIG"] = str(Path(options.config).absolute())
-        os.environ["LOFI_CONFIG"] = options.environment["LOFI_CONFIG"]
-    if options.verbose:
-        os.environ["LOFI_LOG_LEVEL"] = "info"
     try:
+        _prepare(options)
         return int(options.run(options))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -121,12 +141,31 @@ def _command(argv: list[str]) -> int:
         # Whoever read our output has seen enough; writing the rest would only complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except GenerationCancelled as error:
-        screen.complain(error)
-        return EXIT_INTERRUPTED
     except LofiError as error:
         screen.complain(error)
         return exit_status(error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        screen.complain(CacheWriteError(f"{where}{error.strerror or error}"))
+        return exit_status(CacheWriteError(""))
+    except Exception as error:
+        if options.verbose:
+            traceback.print_exc()
+        screen.complain(
+            InternalError(f"{type(error).__name__}: {error}", hint="-v shows where; report it.")
+        )
+        return EXIT_INTERNAL
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    """Lets the options speak to every process that is started from here."""
+    if options.config:
+        file = Path(options.config).absolute()
+        if not file.is_file():
+            raise InvalidConfig(f"There is no configuration file {file}", hint="Check --config.")
+        os.environ["LOFI_CONFIG"] = options.environment["LOFI_CONFIG"] = str(file)
+    if options.verbose:
+        os.environ["LOFI_LOG_LEVEL"] = "info"
 
 
 def exit_status(error: LofiError) -> int:

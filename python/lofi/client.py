@@ -46,6 +46,8 @@ class Client:
         self._answers: dict[int | str, Response] = {}
         self._notifications: deque[Notification] = deque()
         self._last_id = 0
+        self._unanswered: bytearray | None = None
+        """What was sent before the first answer, where another daemon may be asked instead."""
 
     @classmethod
     def running(cls, paths: Paths) -> Client:
@@ -69,9 +71,11 @@ class Client:
     def shared(cls, paths: Paths) -> Client:
         """Joins the shared daemon and starts it when none answers."""
         try:
-            return cls.running(paths)
+            client = cls.running(paths)
         except NotRunning:
             return cls._spawned(["daemon", "--shared"])
+        client._unanswered = bytearray()  # it may be on its way out, and cut us off
+        return client
 
     @classmethod
     def private(cls, *options: str) -> Client:
@@ -133,8 +137,9 @@ class Client:
         """Sends a call and returns its id."""
         self._last_id += 1
         data = encode_request(self._last_id, method, params or {})
-        while data:
-            data = data[os.write(self._write_fd, data) :]
+        if self._unanswered is not None:
+            self._unanswered += data
+        self._write(data)
         return self._last_id
 
     def call(
@@ -183,15 +188,39 @@ class Client:
         ready, _, _ = select.select([self._read_fd], [], [], max(0.0, limit_sec))
         if not ready:
             return False
-        chunk = os.read(self._read_fd, CHUNK_BYTES)
+        try:
+            chunk = os.read(self._read_fd, CHUNK_BYTES)
+        except OSError:
+            chunk = b""
         if not chunk:
-            raise InternalError("The daemon ended", hint="lofi logs says why.")
+            if self._unanswered is None:
+                raise InternalError("The daemon ended", hint="lofi logs says why.")
+            self._ask_anew()
+            return True
+        self._unanswered = None
         for message in self._reader.feed(chunk):
             if isinstance(message, Response) and message.id is not None:
                 self._answers[message.id] = message
             elif isinstance(message, Notification):
                 self._notifications.append(message)
         return True
+
+    def _write(self, data: bytes | bytearray) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._write_fd, rest) :]
+        except OSError:
+            return  # whoever reads the answer hears that there will be none
+
+    def _ask_anew(self) -> None:
+        """The daemon left before it answered: asks one that the relay finds or starts."""
+        asked, self._unanswered = self._unanswered or bytearray(), None
+        self.close()
+        other = self._spawned(["daemon", "--shared"])
+        self._read_fd, self._write_fd = other._read_fd, other._write_fd
+        self._process, self._socket = other._process, None
+        self._write(asked)
 
 
 def _typed(error: Mapping[str, Any]) -> LofiError:

@@ -39,7 +39,8 @@ def main(argv: list[str]) -> int:
     if role == "relay":
         from lofi.daemon import relay
 
-        return relay.main([sys.executable, "-m", "tests.daemon.serve", "socket"])
+        command = [sys.executable, "-m", "tests.daemon.serve", "socket"]
+        return relay.main(rest, daemon_command=command)
     if role == "worker":
         from lofi.worker import loop
 

@@ -39,7 +39,8 @@ def relay(home: Home, mode: str) -> subprocess.Popen[bytes]:
     (home.path / "fake.py").write_text(FAKE)
     code = (
         "import sys; from lofi.daemon import relay; "
-        f"sys.exit(relay.main([sys.executable, {str(home.path / 'fake.py')!r}, {mode!r}]))"
+        f"daemon = [sys.executable, {str(home.path / 'fake.py')!r}, {mode!r}]; "
+        "sys.exit(relay.main(daemon_command=daemon))"
     )
     return subprocess.Popen(
         [sys.executable, "-c", code],

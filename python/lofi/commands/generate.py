@@ -124,12 +124,15 @@ def request(options: argparse.Namespace) -> dict[str, Any]:
     if options.words is not None:
         if options.prompt is not None:
             raise InvalidParams("The prompt is given twice", hint="Give it once.")
-        options.prompt = sys.stdin.read() if options.words == "-" else options.words
+        options.prompt = options.words
+        if options.words == "-":
+            options.prompt = _decoded(sys.stdin.buffer.read(), "The prompt on stdin")
     if options.lyrics_file is not None:
         try:
-            options.lyrics = options.lyrics_file.read_text(encoding="utf-8")
+            data = options.lyrics_file.read_bytes()
         except OSError as error:
             raise InvalidParams(f"{options.lyrics_file}: {error.strerror}") from error
+        options.lyrics = _decoded(data, str(options.lyrics_file))
     elif options.lyrics is not None:
         options.lyrics = options.lyrics.replace("\\n", "\n")
     params: dict[str, Any] = {"origin": "cli", "auto_play": options.play}
@@ -158,6 +161,13 @@ def request(options: argparse.Namespace) -> dict[str, Any]:
                 hint="Use " + ", ".join(EXTENSIONS) + ".",
             )
     return params
+
+
+def _decoded(data: bytes, what: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidParams(f"{what} is not UTF-8 text", hint="Convert it to UTF-8.") from error
 
 
 def _value(text: str) -> Any:

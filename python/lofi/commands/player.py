@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     """Adds the commands to the parser."""
     play = commands.add_parser("play", help="play tracks or files in the foreground")
     play.add_argument("items", nargs="*", metavar="ID|FILE", help="nothing: the newest track")
-    play.add_argument("--volume", type=float, metavar="0..100")
+    play.add_argument("--volume", type=_percent, metavar="0..100|+N|-N")
     play.set_defaults(run=run_play)
     for name, summary in (
         ("stop", "silence"),
@@ -37,11 +37,19 @@ def add(commands: Any) -> None:
         command = commands.add_parser(name, help=summary)
         command.set_defaults(run=run_key, method={"prev": "previous"}.get(name, name))
     volume = commands.add_parser("volume", help="show or set the volume")
-    volume.add_argument("level", nargs="?", metavar="0..100|+N|-N")
+    volume.add_argument("level", nargs="?", type=_percent, metavar="0..100|+N|-N")
     volume.set_defaults(run=run_volume)
     status = commands.add_parser("status", help="what plays and what is being made")
     status.add_argument("--format", metavar="TEXT", help="{title} {state} {position} {duration} …")
     status.set_defaults(run=run_status)
+
+
+def _percent(text: str) -> dict[str, float]:
+    """Returns the parameters of `volume_set` that a person's figure means."""
+    number = float(text)
+    if not -100 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is outside 0..100")
+    return {"delta" if text.strip()[0] in "+-" else "level": number / 100}
 
 
 def run_play(options: argparse.Namespace) -> int:
@@ -50,7 +58,7 @@ def run_play(options: argparse.Namespace) -> int:
     with Client.shared(paths) as client:
         client.initialize("cli")
         if options.volume is not None:
-            client.call("volume_set", {"level": options.volume / 100})
+            client.call("volume_set", options.volume)
         playback = _start(client, options.items)
         if options.json:
             screen.result(playback)
@@ -167,9 +175,7 @@ def run_volume(options: argparse.Namespace) -> int:
         if options.level is None:
             answer = client.call("volume_get")
         else:
-            relative = options.level[0] in "+-"
-            number = float(options.level) / 100
-            answer = client.call("volume_set", {"delta" if relative else "level": number})
+            answer = client.call("volume_set", options.level)
     if options.json:
         screen.result(answer)
     else:
@@ -192,7 +198,7 @@ def run_status(options: argparse.Namespace) -> int:
     playback, generation = status["playback"], status["generation"]
     fields = {
         "state": playback["state"],
-        "title": playback["title"] or "",
+        "title": screen.clean(playback["title"] or ""),
         "id": playback["track_id"] or "",
         "position": screen.clock(playback["position_sec"]),
         "duration": screen.clock(playback["duration_sec"]),

@@ -125,7 +125,11 @@ def run_config_list(options: argparse.Namespace) -> int:
 
 def run_config_path(options: argparse.Namespace) -> int:
     """Needs no daemon."""
-    screen.text(str(Paths.from_environment(dict(options.environment)).config_file))
+    path = str(Paths.from_environment(dict(options.environment)).config_file)
+    if options.json:
+        screen.result(path)
+    else:
+        screen.text(path)
     return 0
 
 
@@ -142,10 +146,15 @@ def run_rpc(options: argparse.Namespace) -> int:
 
 def run_logs(options: argparse.Namespace) -> int:
     """Reads the file itself, so that it works when the daemon does not."""
-    path = Paths.from_environment(dict(options.environment)).log_file
+    paths = Paths.from_environment(dict(options.environment))
+    chosen = settings.Settings.load(paths.config_file, paths.overrides_file, options.environment)
+    path = Path(chosen.value("daemon.log_file") or paths.log_file)
     if not path.is_file() and not options.follow:
         screen.say(f"lofi: {path} does not exist yet")
         return 1
+    if options.json and not options.follow:
+        screen.result(list(_lines(path, follow=False)))
+        return 0
     for line in _lines(path, follow=options.follow):
         screen.text(line)
     return 0

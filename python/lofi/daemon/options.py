@@ -29,6 +29,8 @@ class Options:
 def parse(argv: list[str]) -> Options:
     """Returns the options of a command line; wrong ones end the program with status 2."""
     parser = argparse.ArgumentParser(prog="lofi daemon", description="JSON-RPC on stdio.")
+    parser.add_argument("--shared", action="store_true", help="relay to the one shared daemon")
+    parser.add_argument("--config", metavar="FILE", help="the configuration file")
     parser.add_argument("--socket", action="store_true", help="serve the shared daemon's socket")
     parser.add_argument("--log-file", metavar="FILE")
     parser.add_argument("--log-level", choices=tuple(LEVELS))

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from lofi.paths import Paths
@@ -32,10 +33,15 @@ class NoDaemonError(Exception):
     """No daemon answers and none could be started."""
 
 
-def main(daemon_command: list[str] | None = None) -> int:
-    """Copies until either side ends; returns the exit status."""
+def main(options: Sequence[str] = (), *, daemon_command: Sequence[str] | None = None) -> int:
+    """Copies until either side ends; returns the exit status.
+
+    Args:
+        options: for the daemon, if it is this relay that starts it.
+    """
     paths = Paths.from_environment(os.environ)
-    command = daemon_command or [sys.executable, "-m", "lofi", "daemon", "--socket"]
+    start = daemon_command or (sys.executable, "-m", "lofi", "daemon", "--socket")
+    command = [*start, *options]
     stdin, stdout = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # a stray print must not get into the conversation
     try:

@@ -161,11 +161,10 @@ def test_three_tracks_are_heard_sample_for_sample(tmp_path: Path, ear_kind: str)
 @pytest.mark.parametrize(
     "seconds",
     [
-        pytest.param(60, id="60s"),
+        pytest.param(60, id="60s", marks=pytest.mark.timeout(240)),
         pytest.param(600, id="600s", marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
     ],
 )
-@pytest.mark.timeout(240)
 def test_no_sample_is_lost_or_repeated_with_every_core_busy(
     tmp_path: Path, seconds: int, ear_kind: str
 ) -> None:
