@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lofi.errors import ModelLoadFailed, ModelNotFound
+from lofi.nn.thin import make_thin
 
 HOW = (
     "Run :Lofi setup musicgen, or put its published files into a folder and name the folder "
@@ -70,6 +71,7 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Loaded:
         raise ModelLoadFailed(f"{folder} cannot be loaded: {_first_line(error)}") from error
     _strict(folder, report)
     model.eval().to(device)
+    make_thin(model.decoder)  # one row of codes, two with guidance
     # The codec is small and heard: float32. Its quantiser is silently wrong on Apple's GPUs
     # (facebookresearch/audiocraft #31), so there it stays on the CPU.
     model.audio_encoder.to("cpu" if device.type == "mps" else device, torch.float32)
