@@ -1,6 +1,6 @@
 """Times the daemon: handshakes, quick methods while a render runs, cached answers, idleness.
 
-    PYTHONPATH=python python -m benchmarks.daemon [--json]
+    PYTHONPATH=python python -m benchmarks.daemon [--json] [--output benchmarks/results/daemon.md]
 
 Everything goes through the relay, as an editor does, with the embedded synthesiser and no sound.
 """
@@ -25,6 +25,23 @@ ROUNDS = 7
 CALLS = 600
 IDLE_SEC = 10.0
 QUICK = ("ping", "queue_status", "status", "volume_get", "cache_list", "get_backends")
+
+TABLE = """# The daemon, on a quiet machine
+
+`python -m benchmarks.daemon --output benchmarks/results/daemon.md`: two cores, nothing else\
+ running; best and median.
+
+| figure | best | median | wanted |
+|---|---|---|---|
+| handshake, daemon cold | {handshake_cold_ms:.0f} ms | {handshake_cold_median_ms:.0f} ms \
+| < 400 ms |
+| handshake, daemon up | {handshake_warm_ms:.0f} ms | {handshake_warm_median_ms:.0f} ms | < 150 ms |
+| quick methods during a 600 s render, {quick_calls:.0f} calls | {quick_median_ms:.2f} ms median \
+| {quick_p99_ms:.1f} ms p99 | < 20 ms p99 |
+| cached hit, answer and notification | | {cached_ms:.1f} ms | ≤ 50 ms |
+| hang-up to the last process ended, worst | | {leaving_ms:.0f} ms | ≤ 1 s |
+| idle daemon | {idle_cpu_percent:.1f} % CPU | {idle_memory_mb:.0f} MB | < 1 %, < 80 MB |
+"""
 
 
 class Editor:
@@ -177,8 +194,11 @@ def main() -> int:
     """Prints the figures, one a line, or as one JSON value."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table there")
     options = parser.parse_args()
     figures = {**handshakes(), **during_a_render(), **idleness()}
+    if options.output:
+        options.output.write_text(TABLE.format(**figures), encoding="utf-8")
     if options.json:
         print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
     else:
