@@ -67,7 +67,8 @@ class LaneRunner:
             try:
                 await self.worker.start()
             except LofiError as error:
-                logger.warning("%s", error)  # the first job tries again and tells
+                if not self._is_closed:  # else it was ended with us
+                    logger.warning("%s", error)  # the first job tries again and tells
             except Exception:
                 logger.exception("the %s worker did not start", self.lane)
         while True:
