@@ -162,6 +162,29 @@ function M.done(is_success)
   clear(is_success and 'success' or 'failed', is_success and 'ready' or 'failed')
 end
 
+---A start that takes longer than this is told of.
+local START_MS = 800
+local is_starting = false
+
+---Tells of a daemon that is slow to start: a cold disk, a busy machine.
+function M.starting()
+  is_starting = true
+  vim.defer_fn(function()
+    if is_starting then
+      show('starting the daemon', nil, 0)
+    end
+  end, START_MS)
+end
+
+events.on('daemon_start', M.starting)
+events.on('daemon_ready', function()
+  is_starting = false
+  clear('success', 'ready')
+end)
+events.on('daemon_exit', function()
+  is_starting = false
+end)
+
 events.on('generation_start', show_job)
 events.on('generation_progress', show_job)
 for event, ending in pairs({

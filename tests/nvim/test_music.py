@@ -16,10 +16,14 @@ import pytest
 import soundfile
 
 from tests.clock import limit, until
+from tests.nvim import get_nvim
 from tests.nvim.conftest import Open
 from tests.nvim.editor import REPO, Editor, Home
 
 pytestmark = [pytest.mark.every_nvim, pytest.mark.slow]
+
+KILLS = REPO / "benchmarks" / "results" / "nvim_kills.json"
+"""What `make soak` writes."""
 
 WATCH_THE_LOOP = """
 -- The processor time between two ticks: what the editor itself was busy for, whoever else runs.
@@ -106,8 +110,12 @@ def check_cache(home: Home) -> None:
     assert {path.stem for path in tracks.glob("*.wav")} <= {path.stem for path in sidecars}
 
 
-def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: int) -> None:
-    """From the keypress to well into the music; the next round is the request after the kill."""
+def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: int) -> float:
+    """From the keypress to well into the music; the next round is the request after the kill.
+
+    Returns how many seconds it took at most until no process was left.
+    """
+    longest = 0.0
     moments = random.Random()
     seed = moments.randrange(1000)
     moments.seed(seed)
@@ -131,9 +139,11 @@ def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: in
         editor.wait()
         began = time.monotonic()
         until(lambda: home.processes() == [], 20, f"an empty process table (seed {seed})")
-        assert time.monotonic() - began < limit(1) * patience()
+        longest = max(longest, time.monotonic() - began)
+        assert longest < limit(1) * patience()
         check_cache(home)
         tape.unlink(missing_ok=True)
+    return longest
 
 
 def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_path: Path) -> None:
@@ -143,7 +153,15 @@ def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_pat
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_killing_neovim_fifty_times(program: Path, home: Home, tmp_path: Path) -> None:
-    kill_at_random_moments(program, home, tmp_path, 50)
+    began = time.monotonic()
+    longest = kill_at_random_moments(program, home, tmp_path, 50)
+    known = json.loads(KILLS.read_text()) if KILLS.exists() else {}
+    known[get_nvim.version_of(program)] = {
+        "kills": 50,
+        "longest_until_no_process_sec": round(longest, 2),
+        "took_sec": round(time.monotonic() - began),
+    }
+    KILLS.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
 def test_two_neovims_share_one_daemon(open_editor: Open, home: Home) -> None:

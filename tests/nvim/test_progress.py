@@ -99,6 +99,14 @@ def test_the_jobs_of_others_are_not_shown(talk: Talk) -> None:
     assert echoed(editor) == []
 
 
+def test_a_slow_start_is_told_of(talk: Talk) -> None:
+    editor, _ = talk({"initialize": []}, ui={"progress": "cmdline"})
+    editor.lua("require('lofi').request('ping', {}, function() end)")
+    editor.lua("_G.echoed = {}; vim.api.nvim_echo = function(c) _G.echoed[#_G.echoed + 1] = c end")
+    editor.until("#_G.echoed == 1", 10)
+    assert editor.lua("return _G.echoed[1][1][1]") == "lofi: starting the daemon"
+
+
 def test_switched_off_there_are_only_errors(talk: Talk) -> None:
     error = {"error": {"code": -32603, "message": "boom", "data": {"code": "INTERNAL_ERROR"}}}
     editor, _ = talk(

@@ -47,7 +47,10 @@ function M.run(call)
     start_or_toggle()
   end)
   vim.schedule(function()
-    require('lofi.progress')
+    local progress = require('lofi.progress')
+    if not daemon.is_running() then
+      progress.starting()
+    end
   end)
 end
 
