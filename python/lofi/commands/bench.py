@@ -9,6 +9,7 @@ from lofi.client import Client
 from lofi.commands import screen
 from lofi.errors import InvalidParams, error_for
 
+POLL_SEC = 0.2
 PROMPT = "lofi hip hop, mellow piano, vinyl crackle"
 
 
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         screen.result({"rows": rows})
         return 0
     stages = list(dict.fromkeys(stage for row in rows for stage in row["timings"]))
-    header = ["audio s", "render s", "x real time", "memory MB", *stages]
+    header = ["audio s", "render s", "x real time", "peak MB", *stages]
     screen.table([header, *(_cells(row, stages) for row in rows)])
     for stage, where in rows[-1]["devices"].items():
         screen.say(f"{stage}: {where}")
@@ -57,14 +58,13 @@ def _cells(row: dict[str, Any], stages: list[str]) -> list[str]:
         f"{row['duration_sec']:g}",
         f"{row['seconds']:.2f}",
         f"{row['real_time_factor']:.1f}",
-        str(row["memory_mb"]),
+        "-" if row["peak_memory_mb"] is None else str(row["peak_memory_mb"]),
         *(f"{row['timings'].get(stage, 0):.2f}" for stage in stages),
     ]
 
 
 def _measure(client: Client, params: dict[str, Any], seconds: float) -> dict[str, Any]:
-    track = _render(client, {**params, "duration_sec": seconds})
-    memory = client.call("status")["model"].get("memory_mb")
+    track, memory = _render(client, {**params, "duration_sec": seconds})
     spent = track["generation_time_sec"]
     return {
         "track_id": track["track_id"],
@@ -73,19 +73,23 @@ def _measure(client: Client, params: dict[str, Any], seconds: float) -> dict[str
         "duration_sec": track["duration_sec"],
         "seconds": spent,
         "real_time_factor": round(track["duration_sec"] / spent, 2) if spent else None,
-        "memory_mb": memory,
+        "peak_memory_mb": memory,
         "timings": track["timings"],
         "devices": track["devices"],
     }
 
 
-def _render(client: Client, params: dict[str, Any]) -> dict[str, Any]:
+def _render(client: Client, params: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """The finished track, and the most memory that its worker told of at its beats."""
     wanted = client.call("generate", params)["track_id"]
-    for note in client.notifications():
+    told: list[int] = []
+    for note in client.notifications(idle_sec=POLL_SEC):
+        memory = client.call("status")["model"].get("memory_mb")
+        told += [] if memory is None else [memory]
         if note is None or note.params.get("track_id") != wanted:
             continue
         if note.method == "generation_complete":
-            return dict(note.params)
+            return dict(note.params), max(told, default=None)
         if note.method == "generation_error":
             raise error_for(note.params["code"], note.params["message"],
                             hint=note.params.get("hint"))  # fmt: skip
