@@ -206,6 +206,18 @@ def test_without_a_plan_the_length_is_the_backends(params: dict[str, Any]) -> No
     assert recipe_of(PLANNED, **{"backend": "ace_step_15", **params})["duration_sec"] == 60
 
 
+@pytest.mark.parametrize("task", ["retake", "edit", "extend"])
+def test_what_is_made_of_a_track_has_a_parent(task: str) -> None:
+    origin = {**recipe_of(backend="ace_step", seed=3), "duration_sec": 20.0}
+    audio = {"source": Audio("/a.wav", {"track": "d" * 64}, 20.0, origin)}
+    made = resolve(backend="ace_step", task=task, source="x", audio=audio, retake_seed=9)
+    assert made.parent == "d" * 64
+    assert ("source" in made.audio) is (task != "retake"), "a retake hears nothing of it"
+    assert resolve(backend="ace_step", source="x", audio=audio).parent is None
+    assert resolve(backend="ace_step", task="edit", source="x",
+                   audio={"source": SOURCE}).parent is None  # fmt: skip
+
+
 def test_v1_leaves_out_what_a_task_does_not_read() -> None:
     asked: dict[str, Any] = {"backend": "ace_step", "source": "x", "audio": {"source": SOURCE}}
     edit = resolve(**asked, task="edit", omega_scale=3, use_erg_tag=False)

@@ -59,6 +59,7 @@ def job() -> Job:
         model_version="1",
         delivery=delivery,
         audio={},
+        parent=None,
         adapters=(),
         params={},
     )

@@ -83,8 +83,7 @@ def _sounding_device(devices: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _parent(job: Job) -> str | None:
-    source = job.request.audio.get("source")
-    digest = source.identity.get("track") if source else None
+    digest = job.request.parent
     return digest[:ID_DIGITS] if digest else None
 
 

@@ -100,6 +100,8 @@ class Request:
     audio: Mapping[str, Audio]
     adapters: tuple[tuple[Adapter, float], ...]
     warnings: tuple[Warning, ...]
+    parent: str | None = None
+    """The digest of the track that the source is."""
 
 
 @dataclass(slots=True)

@@ -96,6 +96,7 @@ def resolve(
         delivery=delivery,
         params=given,
         audio={name: item for name, item in audio.items() if name in recipe},
+        parent=_parent(draft, audio),
         adapters=loras,
         warnings=tuple(draft.warnings),
     )
@@ -170,6 +171,12 @@ def _no_neural(wanted: Backend | None) -> Warning:
         "NO_NEURAL_BACKEND",
         f"{missing}, so the synthesiser plays. :Lofi setup {catalog.spelling(model.type)} gets one",
     )
+
+
+def _parent(draft: Draft, audio: Mapping[str, Audio]) -> str | None:
+    if "source" not in audio or not _uses(draft, parameters.SHARED["source"]):
+        return None
+    return audio["source"].identity.get("track")
 
 
 def _table(draft: Draft) -> dict[str, Parameter]:
