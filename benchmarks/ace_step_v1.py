@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -84,12 +85,14 @@ class Clock:
         times = self._times(call, self._repeats)
         seconds, busy = (statistics.median(column) for column in zip(*times, strict=True))
         floor = counter.get_total_flops() / self.peak_flops
-        return {
+        figures = {
             f"{name}_sec": seconds,
             f"{name}_busy_sec": busy,
             f"{name}_floor_sec": floor,
             f"{name}_times_floor": busy / floor,
         }
+        sys.stderr.write(" ".join(f"{key}={value:.3f}" for key, value in figures.items()) + "\n")
+        return figures
 
     def _peak(self) -> float:
         best = 0.0
