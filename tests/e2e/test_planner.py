@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from lofi.tracks import default_title
 from tests.checkpoints import ace_step_15, ace_step_15_lm
 from tests.clock import limit
 from tests.daemon.callers import REPO, Caller, Home
@@ -146,6 +147,16 @@ def test_a_retake_keeps_the_plan(daemon: Caller) -> None:
     assert not np.array_equal(samples(other), samples(first))
 
 
+def test_lyrics_alone_become_a_track_with_a_title(daemon: Caller) -> None:
+    ending, found = made(daemon, seed=6, prompt=None, lyrics="rain on me", duration_sec=10)
+    assert (found["track"]["prompt"], found["track"]["lyrics"]) == ("", "rain on me")
+    caption = plan_of(found)["caption"]
+    assert caption and ending["title"] == default_title(caption)
+    written, found = made(daemon, seed=6, duration_sec=10, auto_lyrics=True)
+    assert written["title"] == ASKED["prompt"]
+    assert found["track"]["lyrics"] == plan_of(found)["lyrics"] != ""
+
+
 def test_an_idea_becomes_a_request_and_says_how_far_it_is(daemon: Caller) -> None:
     daemon.messages.clear()
     ident = daemon.send("lm_inspire", query="a rainy Tuesday", seed=3, instrumental=True)
@@ -229,11 +240,14 @@ def test_a_plan_goes_to_other_programs_and_comes_back(home: Home, tmp_path: Path
     assert done.returncode == 2
     assert str(folder / "bpm") in done.stderr
     tidy = {"caption": "rain", "lyrics": "la", "lm_mode": "format", "duration": 10, "seed": 1,
-            "inference_steps": 1, "output_format": "wav16", "lm_seed": 1}  # fmt: skip
+            "inference_steps": 1, "output_format": "wav16", "lm_seed": 1,
+            "synth_batch_size": 2}  # fmt: skip
     (tmp_path / "tidy.json").write_text(json.dumps([tidy]))
     done = lofi(home, "request", str(tmp_path / "tidy.json"))
     assert done.returncode == 0, done.stderr
-    assert soundfile.info(tmp_path / "tidy0.wav").frames == 480000
+    assert [json.loads(line)["seed"] for line in done.stdout.splitlines()] == [1, 2]
+    for name in ("tidy0.wav", "tidy1.wav"):
+        assert soundfile.info(tmp_path / name).frames == 480000
     assert "rewriting" in done.stderr
 
 

@@ -169,31 +169,46 @@ def run_lyrics(options: argparse.Namespace) -> int:
 
 def run_request(options: argparse.Namespace) -> int:
     """Renders each request of each file; the files stay as they are."""
-    for path in options.files:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSource(f"{path} cannot be read: {error}") from error
-        songs = request.read_requests(text, strict=options.strict)
-        for index, song in enumerate(one for asked in songs for one in request.apart(asked)):
+    # one client for all of them: the models leave memory with the last one
+    with Client.shared(Paths.from_environment(dict(options.environment))) as client:
+        client.initialize("cli")
+        for path in options.files:
+            _render_file(options, client, path)
+    return 0
+
+
+def _render_file(options: argparse.Namespace, client: Client, path: Path) -> None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSource(f"{path} cannot be read: {error}") from error
+    index = 0
+    for asked in request.read_requests(text, strict=options.strict):
+        for song in request.apart(asked):
             if song["lm_mode"] == "format":
-                song = _tidied(options, song)
+                answer = _asked(
+                    client, "lm_format", request.format_params(song), quiet=options.quiet
+                )
+                song = request.rewritten(song, answer)
             params, warnings = request.params(song)
             for warning in warnings:
                 screen.say(f"lofi: {warning}")
             suffix = {"wav32": "wav"}.get(params["format"], params["format"])
             output = (options.output or path).with_suffix(f".{suffix}")
-            generate.render(options, params, request.numbered(output, index))
-    return 0
+            for take in _takes(params):
+                generate.render(options, take, request.numbered(output, index))
+                index += 1
 
 
-def _tidied(options: argparse.Namespace, song: request.SongRequest) -> request.SongRequest:
-    """Returns a song after the planner has rewritten its words, as `lm_mode` format asks."""
-    with Client.shared(Paths.from_environment(dict(options.environment))) as client:
-        client.initialize("cli")
-        params = request.format_params(song)
-        answer = _asked(client, "lm_format", params, quiet=options.quiet)
-    return request.rewritten(song, answer)
+def _takes(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The renderings of one plan, each a request of its own as `batch_size` makes them."""
+    count = params.pop("batch_size", 1)
+    if count == 1:
+        return [params]
+    limit = parameters.SEED_LIMIT + 1
+    first = params.get("seed", secrets.randbelow(limit))
+    shared = {"lm_seed": first, **params}
+    return [{**shared, "seed": (first + index) % limit} for index in range(count)]
 
 
 def run_exchange(options: argparse.Namespace) -> int:

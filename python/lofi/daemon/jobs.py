@@ -52,6 +52,8 @@ class Job:
     """The player has been given its growing spool."""
     planned_sec: float | None = None
     """The length a planner chose, once it has."""
+    planned_prompt: str = ""
+    """What it plays in the planner's words, where nobody gave a prompt."""
     outlook: str = ""
     """What a planner chose, in words for a line of progress."""
     job_id: str = field(default_factory=lambda: secrets.token_hex(6))
@@ -82,7 +84,8 @@ class Job:
 
     @property
     def title(self) -> str:
-        return str(self.request.delivery.get("title") or default_title(self.prompt))
+        words = self.prompt or self.planned_prompt
+        return str(self.request.delivery.get("title") or default_title(words))
 
     @property
     def duration_sec(self) -> float | None:
@@ -117,6 +120,7 @@ class Job:
         before, seconds = self.duration_sec, plan.get("duration_sec")
         if before is None and seconds:
             self.planned_sec = float(seconds)
+        self.planned_prompt = str(plan.get("caption") or "")
         chosen = {name: facts.get(name, self.recipe.get(name)) for name in music.NORMALISE}
         self.outlook = ", ".join([*music.spoken(chosen), *_clock(self.duration_sec)])
         return before != self.duration_sec
