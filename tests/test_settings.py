@@ -74,6 +74,35 @@ def test_unusable_values_at_start_are_noted_and_ignored(tmp_path: Path) -> None:
     assert any("LOFI_THREADS" in problem for problem in settings.problems)
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "problems"),
+    [("1", "never", 0), ("true", "never", 0), ("0", "ask", 0), ("", "ask", 0), ("x", "never", 1)],
+)
+def test_offline_means_it_and_a_doubtful_word_keeps_the_network_shut(
+    text: str, value: str, problems: int
+) -> None:
+    settings = Settings.load(None, None, {"LOFI_OFFLINE": text})
+    assert settings.value("model.auto_download") == value
+    assert len(settings.problems) == problems
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 5000, b"\0"])
+def test_a_file_that_is_no_text_is_noted_and_ignored(tmp_path: Path, data: bytes) -> None:
+    for name in ("config.toml", "overrides.json"):
+        (tmp_path / name).write_bytes(data)
+    settings = Settings.load(tmp_path / "config.toml", tmp_path / "overrides.json", {})
+    assert len(settings.problems) == 2
+    assert settings.value("playback.volume") == 0.6
+
+
+def test_a_preset_that_no_line_can_carry_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[presets.a]\nprompt = 'x'\nwhen = 2026-01-31\n[presets]\nb = 'rain'\n")
+    settings = Settings.load(config, None, {})
+    assert settings.table("presets.") == {"b": "rain"}
+    assert len(settings.problems) == 1
+
+
 def test_a_preset_may_be_a_whole_request() -> None:
     settings = Settings()
     settings.apply("setup", {"presets": {"focus": {"prompt": "calm", "bpm": 70}, "x": "rain"}})

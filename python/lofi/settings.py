@@ -340,7 +340,11 @@ class Settings:
 
     def _read_environment(self, environment: Mapping[str, str]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        if environment.get("LOFI_OFFLINE") == "1":
+        offline = _WORDS.get(environment.get("LOFI_OFFLINE", "0").lower())
+        if offline is None:
+            text = environment["LOFI_OFFLINE"]
+            self.problems.append(f"LOFI_OFFLINE must be 0 or 1, got {text!r}; taken for 1")
+        if offline in (None, True):
             values["model.auto_download"] = "never"
         for name, key in _ENVIRONMENT.items():
             text = environment.get(name)
@@ -352,14 +356,16 @@ class Settings:
         return values
 
 
+_WORDS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False, "": False}
+
+
 def from_text(key: str, text: str) -> Any:
     """Returns what `text` means for this key, as a command line or the environment gives it."""
     kind = SETTINGS[key].kind if key in SETTINGS else "any"
     if text.lower() in ("null", "nil", "none") and key in SETTINGS and SETTINGS[key].nullable:
         return None
     if kind == "bool":
-        words = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
-        return words.get(text.lower(), text)
+        return _WORDS.get(text.lower(), text)
     if kind in ("int", "num", "any"):
         try:
             return json.loads(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -48,10 +49,16 @@ def test_what_was_on_is_recalled_once_and_goes_on_only_after_a_fresh_crash(tmp_p
     assert second.recall() == (MUSIC, False)
     assert second.recall() == (None, False)
     stored = json.loads(path.read_text())
-    path.write_text(json.dumps({**stored, "is_open": True}))
-    assert session(path).recall() == (MUSIC, True)
-    path.write_text(json.dumps({**stored, "is_open": True, "noted_sec": time.time() - 3600}))
-    assert session(path).recall() == (MUSIC, False)
+    crashed = {**stored, "is_open": True, "pid": 2**22 + 1}  # beyond any process's number
+    for changes, goes_on in (
+        ({}, True),
+        ({"noted_sec": time.time() - 3600}, False),  # yesterday
+        ({"pid": os.getpid()}, False),  # it lives: another private daemon
+        ({"pid": "x"}, False),
+        ({"noted_sec": "now"}, False),
+    ):
+        path.write_text(json.dumps({**crashed, **changes}))
+        assert session(path).recall() == (MUSIC, goes_on), changes
 
 
 def test_a_daemon_that_never_played_leaves_what_was_on_alone(tmp_path: Path) -> None:
@@ -178,6 +185,18 @@ def test_after_a_crash_the_music_goes_on_by_itself(home: Home) -> None:
 def noted(home: Home) -> str:
     path = home.state / "session.json"
     return path.read_text() if path.exists() else ""
+
+
+def test_a_second_private_daemon_takes_no_living_one_for_crashed(home: Home) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    first.call("play", track_id=made(first, "a"))
+    first.event("playback_started")
+    until(lambda: "playing" in noted(home), 10, "the note of what is on")
+    second = home.caller("stdio")
+    assert second.initialize()["state"]["playback"]["state"] == "paused"
+    assert second.call("status")["playback"]["state"] == "paused"
+    assert first.call("status")["playback"]["state"] == "playing"
 
 
 def test_a_new_track_starts_although_an_old_one_is_paused_from_another_day(home: Home) -> None:

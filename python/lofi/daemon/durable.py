@@ -121,6 +121,17 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
+def is_alive(pid: int) -> bool:
+    """Returns whether a process of this number runs: its files and locks are its own."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 def write_error(path: Path, error: OSError) -> CacheWriteError:
     """Returns what a person can make of a disk's refusal."""
     return CacheWriteError(

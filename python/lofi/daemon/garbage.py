@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+
+from lofi.daemon import durable
 
 ORPHAN_AGE_SEC = 3600.0
 
@@ -52,10 +53,4 @@ def _has_living_writer(path: Path) -> bool:
     pid = int(parts[1]) if len(parts) > 2 and parts[1].isdigit() else 0
     if pid == 0:
         return time.time() - _mtime_sec(path) < ORPHAN_AGE_SEC
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return durable.is_alive(pid)

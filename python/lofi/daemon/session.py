@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -74,8 +75,11 @@ class Session:
             return None, False
         noted_sec = stored.get("noted_sec")
         is_fresh = isinstance(noted_sec, float) and abs(time.time() - noted_sec) < CRASH_LIMIT_SEC
-        has_crashed = stored.get("is_open") is True
-        return memory, memory.state == "playing" and has_crashed and is_fresh
+        pid = stored.get("pid")
+        # Private daemons share the file: one that lives has not crashed.
+        has_crashed = type(pid) is int and pid > 0 and not durable.is_alive(pid)
+        is_open = stored.get("is_open") is True
+        return memory, memory.state == "playing" and is_open and has_crashed and is_fresh
 
     # What this one leaves.
 
@@ -119,7 +123,12 @@ class Session:
 
     def _noted(self, *, is_open: bool, memory: Memory | None = None) -> dict[str, Any]:
         playback = (memory or self._remember()).to_json()
-        return {"playback": playback, "is_open": is_open, "noted_sec": time.time()}
+        return {
+            "playback": playback,
+            "is_open": is_open,
+            "pid": os.getpid(),
+            "noted_sec": time.time(),
+        }
 
     # The file.
 
