@@ -260,6 +260,27 @@ def test_play_ends_with_its_track(home: Home) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_play_plays_its_own_tracks_in_order_before_what_others_lined_up(home: Home) -> None:
+    tracks = [generate(home, name, "-d", "5", "-s", "1")["track_id"] for name in "abcd"]
+    editor = home.caller("relay")
+    editor.initialize()
+    editor.call("play", track_id=tracks[3])
+    editor.call("play", track_id=tracks[3], enqueue="end")
+    playing = subprocess.Popen(
+        [sys.executable, "-m", "lofi", "play", *tracks[:3], "--quiet"],
+        env=home.environment,
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        editor.event("playback_started", track_id=tracks[0])
+        until(lambda: len(editor.call("playlist_get")["tracks"]) == 5, 10, "five entries")
+        order = editor.call("playlist_get")["tracks"]
+        assert order == [tracks[3], *tracks[:3], tracks[3]]
+    finally:
+        playing.send_signal(signal.SIGINT)
+        assert playing.wait(limit(15)) == 0
+
+
 def test_a_question_nobody_answers_is_a_no(home: Home) -> None:
     done = lofi(home, "cache", "clear")
     assert done.returncode == 1

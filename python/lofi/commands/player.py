@@ -69,13 +69,15 @@ def run_play(options: argparse.Namespace) -> int:
 def _start(client: Client, items: list[str]) -> dict[str, Any]:
     if not items:
         return dict(client.call("play"))
-    first: dict[str, Any] = {}
-    for index, item in enumerate(items):
-        path = Path(item)
-        named = {"path": str(path.absolute())} if path.exists() else {"track_id": item}
-        answer = client.call("play", {**named, "enqueue": "auto" if index == 0 else "end"})
-        first = first or dict(answer)
+    first = dict(client.call("play", _named(items[0])))
+    for item in reversed(items[1:]):  # each right behind the first: before what others lined up
+        client.call("play", {**_named(item), "enqueue": "next"})
     return first
+
+
+def _named(item: str) -> dict[str, Any]:
+    path = Path(item)
+    return {"path": str(path.absolute())} if path.exists() else {"track_id": item}
 
 
 def _foreground(client: Client, count: int, *, quiet: bool) -> None:
