@@ -340,10 +340,10 @@ class Settings:
 
     def _read_environment(self, environment: Mapping[str, str]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        offline = _WORDS.get(environment.get("LOFI_OFFLINE", "0").lower())
+        said = environment.get("LOFI_OFFLINE", "")
+        offline = _WORDS.get(said.lower())
         if offline is None:
-            text = environment["LOFI_OFFLINE"]
-            self.problems.append(f"LOFI_OFFLINE must be 0 or 1, got {text!r}; taken for 1")
+            self.problems.append(f"LOFI_OFFLINE must be 0 or 1, got {said!r}; taken for 1")
         if offline in (None, True):
             values["model.auto_download"] = "never"
         for name, key in _ENVIRONMENT.items():
