@@ -12,8 +12,8 @@ local M = {}
 
 ---@return string
 function M.question()
-  local text = 'Make a private Python environment for lofi (about %d MB in %s)?'
-  return text:format(environment.SIZE_MB, launch.venv())
+  local text = 'Make a private Python environment for lofi (about %d MB)?\nIt goes into %s.'
+  return text:format(environment.SIZE_MB, vim.fn.fnamemodify(launch.venv(), ':~'))
 end
 
 ---@param build lofi.TorchBuild
@@ -29,27 +29,57 @@ local function neural_question(build)
   return table.concat(lines, '\n')
 end
 
----Makes the environment while the person goes on typing.
+---Who waits for the environment that is being made; nil while none is.
+---@type { ready: fun(), failed: fun(err: lofi.Error) }[]?
+local joined
+
+---Whether the environment is being made.
+---@return boolean
+function M.is_running()
+  return joined ~= nil
+end
+
+---@param err lofi.Error?
+local function ended(err)
+  local waiting = joined or {}
+  joined = nil
+  progress.done(not err)
+  if not err then
+    ui.notify('Python is ready: ' .. vim.fn.fnamemodify(launch.venv(), ':~'))
+  end
+  for _, one in ipairs(waiting) do
+    if err then
+      one.failed(err)
+    else
+      one.ready()
+    end
+  end
+end
+
+---Makes the environment while the person goes on typing, or waits for the one being made.
 ---@param callback? fun() When it is ready
 ---@param torch? lofi.TorchBuild With it the packages of the neural models come too
 ---@param failed? fun(err: lofi.Error) In place of showing what went wrong
 function M.start(callback, torch, failed)
+  local one = { ready = callback or function() end, failed = failed or ui.error }
+  if joined then
+    ui.notify('Python is being set up; this goes on when it is ready')
+    local again = { ready = one.ready, failed = one.failed }
+    if torch then
+      again.ready = function()
+        M.start(callback, torch, failed)
+      end
+    end
+    return table.insert(joined, again)
+  end
+  joined = { one }
   environment.install({
     torch = torch,
     on_progress = progress.say,
     on_note = function(text)
       ui.notify(text, vim.log.levels.WARN)
     end,
-  }, function(err)
-    progress.done(not err)
-    if err then
-      return (failed or ui.error)(err)
-    end
-    ui.notify('Python is ready: ' .. launch.venv())
-    if callback then
-      callback()
-    end
-  end)
+  }, ended)
 end
 
 ---Makes sure that the Python which runs the daemon can run neural models: asks, shows which

@@ -276,6 +276,28 @@ def test_bare_lofi_offers_it_and_then_plays(open_editor: Open, home: Home, tmp_p
     editor.event("playback_start", 30)
 
 
+def test_bare_lofi_waits_for_a_setup_that_runs(open_editor: Open, home: Home) -> None:
+    """A plugin manager's build step is still at it."""
+    home.environment.pop("LOFI_PYTHON")
+    home.environment["PATH"] = "/usr/bin:/bin"
+    editor = open_editor({"defaults": {"duration_sec": 5}})
+    editor.watch()
+    editor.lua(
+        """
+        _G.installs = 0
+        require('lofi.environment').install = function(_, callback)
+          _G.installs, _G.finish = _G.installs + 1, callback
+        end
+        """
+    )
+    editor.command("Lofi! setup python")
+    editor.command("Lofi")
+    editor.notice("Python is being set up; this goes on when it is ready")
+    editor.lua("vim.env.LOFI_PYTHON = ...; _G.finish()", sys.executable)
+    editor.event("playback_start", 30)
+    assert editor.lua("return { _G.installs, #_G.seen.asked }") == [1, 0]
+
+
 def test_no_to_the_offer_starts_nothing(open_editor: Open, home: Home) -> None:
     home.environment.pop("LOFI_PYTHON")
     home.environment["PATH"] = "/usr/bin:/bin"

@@ -10,11 +10,15 @@ local M = {}
 ---@param call lofi.Call
 local function offer_setup(call)
   local installation = require('lofi.installation')
-  require('lofi.picker').confirm(installation.question(), call.bang, function()
+  local function start()
     installation.start(function()
       M.run(call)
     end)
-  end)
+  end
+  if installation.is_running() then
+    return start() -- a build step of a plugin manager may be at it
+  end
+  require('lofi.picker').confirm(installation.question(), call.bang, start)
 end
 
 ---Whether what is missing is Python or its packages.

@@ -32,7 +32,7 @@ local function make_python(is_yes)
   if is_headless() and is_yes then
     return installation.run_headless()
   end
-  picker.confirm(installation.question(), is_yes, installation.start)
+  picker.confirm(installation.question(), is_yes or installation.is_running(), installation.start)
 end
 
 ---@param backend table As `get_backends` answers
