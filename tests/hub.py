@@ -26,6 +26,8 @@ class Hub:
     """`owner/name` to a folder."""
     url: str = ""
     commit: str = COMMIT
+    extra_names: list[str] = field(default_factory=list)
+    """Files it lists beside those it has."""
     forgets_revisions: bool = False
     """Whether it answers its own commit, whatever was asked for."""
     requests: list[str] = field(default_factory=list)
@@ -118,6 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
                 digest = _sha256(path, path.stat().st_mtime_ns)
                 item["lfs"] = {"sha256": digest, "size": item["size"], "pointerSize": 130}
             siblings.append(item)
+        siblings += [{"rfilename": name, "size": 10} for name in self.hub.extra_names]
         # a commit is answered as itself, a branch with the commit it stands at
         is_kept = COMMIT_NAME.fullmatch(revision) and not self.hub.forgets_revisions
         sha = revision if is_kept else self.hub.commit

@@ -232,7 +232,7 @@ _ACE_STEP_V1 = (
     Published(
         LYRIC_VOCABULARY,
         "ace-step/ACE-Step",
-        "Apache-2.0; descends from the XTTS vocabulary, which has terms of its own",
+        "the lyric vocabulary descends from that of XTTS, which has terms of its own",
         (
             File(
                 "vocab.json",

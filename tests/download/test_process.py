@@ -340,3 +340,25 @@ def test_a_folder_as_one_repository_is_downloaded_and_nothing_pickled_from_it(
     (source / "config.json").unlink()
     last = ending(fetch(server, tmp_path / "other", source=str(source.parent)))
     assert isinstance(last, frames.Failed) and "config.json" in last.message
+
+
+def test_no_name_leads_out_of_the_folder(server: hub.Hub, tmp_path: Path) -> None:
+    names = {"config.json": "{}", "generation_config.json": "{}", "tokenizer.json": "{}"}
+    server.extra_names = ["small/model/../../../../evil.safetensors"]
+    folder = server.repositories[REPOSITORY] / "small"
+    folder.mkdir()
+    for name, text in names.items():
+        (folder / name).write_text(text)
+    write_weights(folder / "model.safetensors", 1000)
+    component = Published(
+        "small",
+        REPOSITORY,
+        "MIT",
+        tuple(File(name, 2) for name in names),
+        folder="small",
+        revision="main",
+        patterns=("model*.safetensors",),
+    )
+    models = tmp_path / "deep" / "down" / "models"
+    assert isinstance(ending(fetch(server, models, component)), frames.Done)
+    assert not [line for line in server.requests if "evil" in line]

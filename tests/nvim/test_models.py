@@ -29,12 +29,15 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("hub")
     bundle = ace_step_15.write_bundle(root / "bundle")
     ace_step_15_lm.write(root / "lm", "0.6B")
+    ace_step_15_lm.write(bundle, "1.7B", prefix="")
+    ace_step_15_lm.write(root / "lm", "4B", shards=2)
     vocabulary = root / "source"
     vocabulary.mkdir()
     musicgen.tokenizer().save(str(vocabulary / "vocab.json"))
     return {
         "ACE-Step/Ace-Step1.5": bundle,
         "ACE-Step/acestep-5Hz-lm-0.6B": root / "lm" / "acestep-5Hz-lm-0.6B",
+        "ACE-Step/acestep-5Hz-lm-4B": root / "lm" / "acestep-5Hz-lm-4B",
         "ACE-Step/ACE-Step-v1-3.5B": ace_step_v1.write_checkpoint(root / "v1"),
         "ace-step/ACE-Step": vocabulary,
         "facebook/musicgen-small": musicgen.write(root / "musicgen" / "small"),
@@ -63,6 +66,9 @@ def _has_bytes_of_weights(editor: Editor) -> bool:
     )
 
 
+PLANNED = {"duration_sec": 10, "infer_steps": 2, "thinking": True}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
@@ -70,9 +76,13 @@ def _has_bytes_of_weights(editor: Editor) -> bool:
     [
         ("musicgen", "musicgen", {"duration_sec": 5}),
         ("ace-step", "ace_step", {"duration_sec": 5, "infer_steps": 2}),
-        ("ace-step-1.5 lm=0.6b", "ace_step_15", {"duration_sec": 10, "infer_steps": 2}),
+        ("ace-step-1.5", "ace_step_15", {"duration_sec": 10, "infer_steps": 2}),
+        *(
+            (f"ace-step-1.5 lm={size}", "ace_step_15", {"lm_model": size, **PLANNED})
+            for size in ("0.6b", "1.7b", "4b")
+        ),
     ],
-    ids=["musicgen", "ace-step", "ace-step-1.5"],
+    ids=["musicgen", "ace-step", "ace-step-1.5", "0.6b", "1.7b", "4b"],
 )
 def test_from_setup_to_a_track(
     open_editor: Open, server: hub.Hub, arguments: str, kind: str, request_params: dict[str, Any]
@@ -83,6 +93,7 @@ def test_from_setup_to_a_track(
     editor.command(f"Lofi setup {arguments}")
     question = editor.until("_G.seen.asked[1]", SECONDS)["prompt"]
     assert "licence" in question and "free)" in question and server.url in question
+    assert "for a minute of music on this machine" in question and "memory" in question
     progress = editor.event("download_progress", SECONDS, backend=kind)
     assert progress["bytes_total"] > 0
     editor.until("(require('lofi').statusline() or ''):find('◌ ⇣ %d+%%')", SECONDS)
@@ -110,6 +121,8 @@ def test_from_setup_to_a_track(
         seconds=120,
     )  # fmt: skip
     assert Path(track["path"]).stat().st_size > 10_000
+    plan = editor.call("track", track["track_id"]).get("plan") or {}
+    assert bool(plan.get("codes")) is ("lm_model" in request_params)
     assert len(server.requests) == before, "rendering asks the network for nothing"
 
 
@@ -136,6 +149,7 @@ def test_a_headless_neovim_brings_a_model_and_says_how_it_ended(
     assert "no variant 'huge'" in failed.stdout
 
 
+ESTIMATE = {"seconds_per_minute_of_audio": 1300.0, "measured": False, "memory_mb": 3280}
 CONSENT = {
     "error": {
         "code": -32016,
@@ -148,11 +162,7 @@ CONSENT = {
             "source": "huggingface",
             "path": "/models/musicgen",
             "free_bytes": 9e9,
-            "estimate": {
-                "seconds_per_minute_of_audio": 1300.0,
-                "measured": False,
-                "memory_mb": 3280,
-            },
+            "estimate": ESTIMATE,
         },
     }
 }
@@ -236,7 +246,7 @@ def test_the_guide_says_what_each_costs(talk: Talk) -> None:
 
     planners = [{"name": "0.6b", "bytes": 1.4e9, "status": "not_installed"}]
     listed = [
-        backend("musicgen", 2.4e9, estimate=CONSENT["error"]["data"]["estimate"]),
+        backend("musicgen", 2.4e9, estimate=ESTIMATE),
         backend("ace_step", 0, "ready"),
         backend("ace_step_15", 6.3e9, planners=planners),
     ]

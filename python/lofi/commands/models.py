@@ -124,10 +124,13 @@ def _move(options: argparse.Namespace) -> None:
     with _client(options) as client:
         client.initialize("cli")
         key = "model.weights_path"
-        if client.call("config_get", {"keys": [key]})["config"][key] == str(folder):
+        before = client.call("config_get", {"keys": [key]})["config"][key]
+        if before == str(folder):
             return
         client.call("config_set", {"key": key, "value": str(folder), "persist": True})
+        old = before or Paths.from_environment(dict(options.environment)).cache
         screen.say(f"lofi: models are kept in {folder} from now on; the daemon starts anew")
+        screen.say(f"      Move what is in {old} there, or it is not found any more.")
         client.call("shutdown", {})
 
 

@@ -53,7 +53,8 @@ class Backends:
         found = [self._inventory.component(backend, name) for name in variant.components]
         # Components that variants share say nothing about one of them.
         own = [part for part in found if part.name == variant.components[0]]
-        if all(part.status == "missing" for part in own):
+        is_begun = any(self._inventory.is_begun(backend, part.name) for part in own)
+        if all(part.status == "missing" for part in own) and not is_begun:
             return "not_installed"
         return "partial"
 

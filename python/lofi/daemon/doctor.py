@@ -144,6 +144,17 @@ class Doctor:
                 items.append(
                     _item("ok", f"model.{backend.type}", f"{name}: {size_mb} MB, {wire['status']}")
                 )
+            elif wire["status"] == "downloading":
+                items.append(_item("info", f"model.{backend.type}", f"{name}: being downloaded"))
+            elif wire["status"] == "partial" and wire["error"] is None:
+                items.append(
+                    _item(
+                        "warn",
+                        f"model.{backend.type}",
+                        f"{name}: a part of it is here",
+                        f"Run :Lofi setup {catalog.spelling(backend.type)} to bring the rest.",
+                    )
+                )
             elif wire["status"] == "not_installed":
                 advice = how_to_install(backend, backend.variant(wire["variant"]))
                 items.append(

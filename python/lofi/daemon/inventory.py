@@ -15,6 +15,8 @@ from lofi.recipe import Checkpoint
 from lofi.settings import Settings
 
 GIGABYTE_MB = 1024
+STAGING = ".staging"
+"""Where downloads grow, in each models folder."""
 _LM_TIERS_MB = ((6 * GIGABYTE_MB, None), (12 * GIGABYTE_MB, "0.6b"), (24 * GIGABYTE_MB, "1.7b"))
 """Device memory up to which a planner is the default; above, the largest."""
 _MODEL_SETTINGS = ("device", "bf16", "offload", "threads", "vae_tile_sec", "min_free_vram_mb",
@@ -107,6 +109,10 @@ class Inventory:
             known = (signature, checkpoints.inspect(folder.parent, name))
             self._components[folder] = known
         return known[1]
+
+    def is_begun(self, backend: Backend, name: str) -> bool:
+        """Returns whether a download of the component was begun and not finished."""
+        return bool(_files(self._paths.models(backend.type) / STAGING / name))
 
     def is_installed(self, backend: Backend) -> bool:
         return any(self.checkpoint(backend, variant) for variant in backend.variants)

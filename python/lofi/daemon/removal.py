@@ -8,11 +8,9 @@ from pathlib import Path
 from lofi import hub
 from lofi.catalog import LM_SIZES, Backend, Variant, lm_component
 from lofi.checkpoints import RECORD
-from lofi.daemon.inventory import Inventory
+from lofi.daemon.inventory import STAGING, Inventory
 from lofi.errors import InvalidParams
 from lofi.hub import LYRIC_VOCABULARY
-
-STAGING = ".staging"
 
 
 def remove(inventory: Inventory, models: Path, backend: Backend, variant: Variant) -> int:

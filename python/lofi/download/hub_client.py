@@ -72,6 +72,8 @@ def listing(component: Published, retry_delay_sec: float) -> Listing:
             for item in info.siblings or ()
             if item.rfilename.startswith(start)
         }
+        # No component has folders, and a name with one could lead out of ours.
+        there = {name: item for name, item in there.items() if "/" not in name}
         files = []
         for name in _wanted(component, list(there)):
             item = there[name]

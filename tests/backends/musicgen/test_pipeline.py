@@ -67,12 +67,19 @@ def test_one_seed_one_track_and_another_seed_another(tmp_path: Path) -> None:
 
 
 def test_beyond_thirty_seconds_the_codes_go_on(tmp_path: Path) -> None:
-    musicgen.write(tmp_path / "small")
+    hop = 3200  # a fifth of the published frames, so that 40 s are soon drawn
+    audio = {**musicgen.TINY["audio"], "upsampling_ratios": [10, 8, 8, 5]}
+    musicgen.write(tmp_path / "small", {**musicgen.TINY, "audio": audio})
     events = run(backend.create(), job(tmp_path, duration_sec=40, extend_stride_sec=18))
-    assert sound(events).shape == (40 * 32000, 1)
-    steps = [event for event in events if isinstance(event, Step) and event.total == 2000]
+    samples = sound(events)
+    assert samples.shape == (40 * 32000, 1)
+    steps_of_wave = np.abs(np.diff(samples[:, 0]))
+    join, around = 30 * 32000, 2 * hop
+    at_join = steps_of_wave[join - around : join + around].max()
+    assert at_join <= steps_of_wave[: join - around].max(), "the join is no step in the wave"
+    steps = [event for event in events if isinstance(event, Step) and event.total == 400]
     assert [event.done for event in steps] == sorted(event.done for event in steps)
-    assert steps[-1].done == 2000
+    assert steps[-1].done == 400
 
 
 def test_an_extended_source_stays_at_the_start(tmp_path: Path) -> None:
