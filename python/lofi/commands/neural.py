@@ -23,6 +23,7 @@ CUDA_BUILDS = ((13.0, "cu130"), (12.8, "cu128"), (12.6, "cu126"))
 """Newest first: what the driver must be able to do."""
 EXTRA = re.compile(r"""^(.*?);.*extra == ['"]neural['"]""")
 REACH_SEC = 15
+TORCH = "torch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ def choose(environment: Mapping[str, str], ask_driver: Callable[[], str | None])
 
 def run(options: argparse.Namespace) -> int:
     """Says what it would install and why, asks, installs into the Python that runs this."""
-    packages = _packages()
-    missing = [name for name in packages if not _is_installed(name)]
+    wanted = packages()
+    missing = [name for name in wanted if not _is_installed(name)]
     if not missing:
         screen.say(f"lofi: {sys.executable} has everything the neural models need")
         return 0
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     screen.say(f"  to       {sys.prefix} ({build.size})")
     if not options.yes and not screen.agrees("Install them?"):
         return 1
-    install(build, packages, _runner)
+    install(build, wanted, _runner)
     screen.say(f"lofi: {sys.executable} is ready for the neural models")
     return 0
 
@@ -93,8 +94,8 @@ def install(build: Build, packages: Sequence[str], run_pip: Callable[[Sequence[s
             hint=f"Install pip there, or run: uv pip install --python {sys.executable} "
             "'lofi[neural]'.",
         )
-    torch = [name for name in packages if re.match(r"torch\b", name)]
-    if build.index and not _is_installed(torch[0]):
+    torch = [name for name in packages if _name_of(name) == TORCH]
+    if build.index and torch and not _is_installed(torch[0]):
         # Its needs come with the others. An index that cannot be reached is not waited for long.
         patience = ["--timeout", str(REACH_SEC), "--retries", "1"]
         from_index = ["install", "--no-deps", *patience, "--index-url", build.index, *torch]
@@ -110,7 +111,7 @@ def install(build: Build, packages: Sequence[str], run_pip: Callable[[Sequence[s
         )
 
 
-def _packages() -> list[str]:
+def packages() -> list[str]:
     """What the extra `neural` names, of an installed lofi or of its source folder."""
     project = Path(lofi.__file__).parents[2] / "pyproject.toml"
     if project.is_file():
@@ -120,9 +121,13 @@ def _packages() -> list[str]:
     return [match[1].strip() for match in found if match]
 
 
+def _name_of(requirement: str) -> str:
+    return re.split(r"[<>=!~ ;\[]", requirement)[0]
+
+
 def _is_installed(requirement: str) -> bool:
     try:
-        importlib.metadata.version(re.split(r"[<>=!~ ;\[]", requirement)[0])
+        importlib.metadata.version(_name_of(requirement))
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
