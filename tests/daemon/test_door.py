@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,25 @@ def test_a_storm_of_calls_is_answered_call_by_call_and_leaves_the_player_sound(
     assert codes <= {"BUSY", "NOTHING_TO_PLAY"}
     assert daemon.call("play", track_id=track)["state"] == "playing"
     assert "Traceback" not in home.log()
+
+
+def test_a_pipe_in_place_of_a_file_holds_nobody_up(home: Home) -> None:
+    home.tracks.mkdir(parents=True)
+    pipe = home.path / "pipe.wav"
+    for path in (pipe, home.tracks / "aaaa111122223333.json"):
+        os.mkfifo(path)
+    daemon = home.caller("stdio")
+    daemon.initialize()
+    assert daemon.call("cache_list")["total"] == 0
+    path = str(pipe)
+    for method, params, code in (
+        ("play", {"path": path}, "AUDIO_PLAYBACK_ERROR"),
+        ("analyze", {"path": path}, "INVALID_SOURCE"),
+        ("cache_import", {"path": path}, "INVALID_SOURCE"),
+        ("generate", {"prompt": "a", "task": "extend", "source": path}, "INVALID_SOURCE"),
+    ):
+        assert daemon.refused(method, **params)["data"]["code"] == code, method
+    assert daemon.call("stop")["state"] == "stopped"
 
 
 HUGE = int("1" + "0" * 299)

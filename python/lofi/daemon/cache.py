@@ -299,7 +299,8 @@ class Cache:
             return 0, {}
         entries = {}
         for entry in found:
-            if entry.name.endswith(".json") and "." not in entry.name[:-5]:
+            is_sidecar = entry.name.endswith(".json") and "." not in entry.name[:-5]
+            if is_sidecar and entry.is_file():  # a pipe of that name would be waited for
                 with contextlib.suppress(FileNotFoundError):  # another daemon deletes, too
                     entries[entry.name[:-5]] = entry.stat().st_mtime_ns
         return seen_ns, entries

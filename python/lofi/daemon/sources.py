@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from lofi.daemon.cache import Cache
@@ -144,6 +145,8 @@ def _key(
         stat = path.stat()
     except OSError as error:
         raise kind(f"{path} cannot be read: {error.strerror}", param=param) from error
+    if not S_ISREG(stat.st_mode):  # a pipe would be waited for, and for ever
+        raise kind(f"{path} is no regular file", param=param)
     return (str(path), stat.st_size, stat.st_mtime_ns)
 
 

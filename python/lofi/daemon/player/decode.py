@@ -59,6 +59,8 @@ class FileSource:
         import soundfile  # loads a shared library: not before something is played
 
         self._path = path
+        if path.exists() and not path.is_file():  # a pipe would be waited for, and for ever
+            raise _unplayable(path, "it is no regular file")
         try:
             self._file: Any = soundfile.SoundFile(path)
             self.sample_rate: int = self._file.samplerate
