@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -328,16 +329,7 @@ class Player:
 
     async def audio_devices(self) -> dict[str, Any]:
         output = self._stage.output
-        available = [
-            {
-                "name": device.name,
-                "id": device.id,
-                "is_default": device.is_default,
-                "sample_rate": device.sample_rate,
-                "channels": device.channels,
-            }
-            for device in await output.devices()
-        ]
+        available = [asdict(device) for device in await output.devices()]
         default = next((one["name"] for one in available if one["is_default"]), None)
         return {
             "current": output.name or self._controls.device or default,
