@@ -218,6 +218,17 @@ def test_what_is_made_of_a_track_has_a_parent(task: str) -> None:
                    audio={"source": SOURCE}).parent is None  # fmt: skip
 
 
+@pytest.mark.parametrize("task", ["repaint", "extend"])
+def test_what_goes_on_with_a_track_is_described_by_it(task: str) -> None:
+    origin = {"prompt": "slow piano", "lyrics": "la la", "vocal_language": "de"}
+    audio = {"source": Audio("/a.wav", {"track": "d" * 64}, 20.0, origin)}
+    asked: dict[str, Any] = {"backend": "ace_step", "task": task, "source": "x", "audio": audio}
+    made = recipe_of(**asked, prompt=None)
+    assert {name: made[name] for name in origin} == origin
+    made = recipe_of(**asked, prompt="drums", lyrics="")
+    assert (made["prompt"], made["lyrics"]) == ("drums", "[inst]")
+
+
 def test_v1_leaves_out_what_a_task_does_not_read() -> None:
     asked: dict[str, Any] = {"backend": "ace_step", "source": "x", "audio": {"source": SOURCE}}
     edit = resolve(**asked, task="edit", omega_scale=3, use_erg_tag=False)

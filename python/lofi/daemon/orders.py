@@ -60,10 +60,16 @@ class Orders(Board):
             LofiError: as the protocol lists them; nothing was queued.
         """
         given = canonical_names(params)
-        merged = {**self._studio.settings.table("defaults."), **defaults, **given}
+        merged = self._merged(given, defaults)
         if self._sources.are_named(merged):
             return self._generate_slowly(merged, set(given), client)
         return self._place(self._resolve(merged, set(given), {}, {}), client)
+
+    def _merged(self, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        below = {**self._studio.settings.table("defaults."), **defaults}
+        if given.get("task", "text2music") != "text2music":
+            below.pop("prompt", None)  # what is made of a source is described by it
+        return {**below, **given}
 
     async def _generate_slowly(
         self, merged: Mapping[str, Any], given: set[str], client: str
@@ -83,7 +89,7 @@ class Orders(Board):
             presume: takes the backend that the request names for installed.
         """
         given = canonical_names(params)
-        merged = {**self._studio.settings.table("defaults."), **defaults, **given}
+        merged = self._merged(given, defaults)
         audio: dict[str, Audio] = {}
         adapters: dict[str, Adapter] = {}
         if self._sources.are_named(merged):

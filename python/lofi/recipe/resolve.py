@@ -233,7 +233,7 @@ def _recipe(draft: Draft, world: World, audio: Mapping[str, Audio]) -> dict[str,
 
 
 def _inherit(draft: Draft, recipe: dict[str, Any], audio: Mapping[str, Audio]) -> None:
-    """A retake is its source's recipe with other noise; an edit describes its source by it."""
+    """What a source's own recipe gives: all of a retake, the words of what goes on with it."""
     origin = audio["source"].recipe if "source" in audio else None
     if draft.task == "retake":
         if origin is None or origin.get("backend") != draft.backend.type:
@@ -247,6 +247,10 @@ def _inherit(draft: Draft, recipe: dict[str, Any], audio: Mapping[str, Audio]) -
                 recipe[name] = value
         draft.given.setdefault("seed", origin["seed"])
         draft.given.setdefault("duration_sec", origin.get("duration_sec"))
+    elif draft.task in ("repaint", "extend") and origin is not None:
+        for name in ("prompt", "lyrics", "vocal_language"):
+            if name in recipe and name not in draft.given and origin.get(name):
+                recipe[name] = origin[name]
     elif draft.task == "edit" and origin is not None:
         for name in ("prompt", "lyrics"):
             if not recipe.get(f"edit_source_{name}"):
