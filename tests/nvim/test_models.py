@@ -85,7 +85,12 @@ PLANNED = {"duration_sec": 10, "infer_steps": 2, "thinking": True}
     ids=["musicgen", "ace-step", "ace-step-1.5", "0.6b", "1.7b", "4b"],
 )
 def test_from_setup_to_a_track(
-    open_editor: Open, server: hub.Hub, arguments: str, kind: str, request_params: dict[str, Any]
+    open_editor: Open,
+    home: Home,
+    server: hub.Hub,
+    arguments: str,
+    kind: str,
+    request_params: dict[str, Any],
 ) -> None:
     name = arguments.split()[0]
     server.stall_at = ".safetensors"
@@ -100,6 +105,7 @@ def test_from_setup_to_a_track(
     assert editor.complete("Lofi cancel ") == [name]
     until(lambda: _has_bytes_of_weights(editor), SECONDS, "bytes to go on after")
     editor.close()  # in the middle of a file
+    until(lambda: home.processes() == [], SECONDS, "the daemon's end; else the next one joins it")
 
     server.stall_at = None
     server.stall.set()
