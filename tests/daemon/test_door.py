@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,38 @@ def test_a_pipe_in_place_of_a_file_holds_nobody_up(home: Home) -> None:
     ):
         assert daemon.refused(method, **params)["data"]["code"] == code, method
     assert daemon.call("stop")["state"] == "stopped"
+
+
+def test_a_cache_that_is_deleted_under_the_daemon_is_made_again(home: Home) -> None:
+    daemon = home.caller("stdio")
+    daemon.initialize()
+    asked: dict[str, Any] = {"backend": "procedural", "duration_sec": 5, "auto_play": False}
+    first = daemon.call("generate", prompt="a", **asked)["track_id"]
+    assert daemon.ending(first)[0] == "generation_complete"
+    shutil.rmtree(home.tracks)
+    daemon.event("cache_changed", removed=[first], reason="external")
+    until((home.tracks / ".tmp").is_dir, 10, "the folder")
+    second = daemon.call("generate", prompt="b", **asked)["track_id"]
+    assert daemon.ending(second)[0] == "generation_complete"
+    shutil.rmtree(home.path / "cache")
+    (home.path / "cache").write_text("in the way")
+    assert daemon.event("daemon_error", fatal=False)["code"] == "CACHE_WRITE_ERROR"
+    (home.path / "cache").unlink()
+    until((home.tracks / ".tmp").is_dir, 10, "the folder")
+    third = daemon.call("generate", prompt="c", **asked)["track_id"]
+    assert daemon.ending(third)[0] == "generation_complete"
+
+
+def test_a_damaged_track_leaves_the_cache_and_everyone_hears_of_it(home: Home) -> None:
+    daemon = home.caller("stdio")
+    daemon.initialize()
+    track = daemon.call("generate", prompt="a", backend="procedural", duration_sec=5)["track_id"]
+    assert daemon.ending(track)[0] == "generation_complete"
+    (home.tracks / f"{track}.wav").write_bytes(b"no sound at all")
+    error = daemon.refused("cache_export", track_id=track, path=str(home.path / "x.wav"))
+    assert error["data"]["code"] == "CACHE_CORRUPT"
+    daemon.event("cache_changed", removed=[track])
+    assert daemon.call("cache_list")["total"] == 0
 
 
 HUGE = int("1" + "0" * 299)

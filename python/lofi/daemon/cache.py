@@ -138,6 +138,10 @@ class Cache:
         durable.make_folder(self.unfinished)
         return self.rescan()
 
+    def is_there(self) -> bool:
+        """Returns whether the folders are there, which anybody may delete: one `stat`."""
+        return self.unfinished.is_dir()
+
     def has_changed(self) -> bool:
         """Returns whether something happened in the folder since the last scan: one `stat`."""
         try:

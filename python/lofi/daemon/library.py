@@ -15,6 +15,7 @@ from lofi.daemon.events import Events
 from lofi.daemon.eviction import Limits
 from lofi.daemon.player.playable import PlayableTrack
 from lofi.daemon.sidecar import Track
+from lofi.errors import CacheCorrupt
 from lofi.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,18 @@ class Library:
         """Rewrites members of a sidecar."""
         return await self.on_disk(self.cache.update, track_id, changes)
 
+    async def verify(self, track: Track) -> None:
+        """Compares a track's file with its checksum.
+
+        Raises:
+            CacheCorrupt: it differs; the track is gone, as everyone is told.
+        """
+        try:
+            await self.on_disk(self.cache.verify, track)
+        except CacheCorrupt:
+            self._tell("deleted", [], [track.track_id])
+            raise
+
     async def delete(self, track_ids: Iterable[str]) -> Removal:
         """Deletes tracks."""
         removal = await self.on_disk(self.cache.delete, list(track_ids))
@@ -196,7 +209,7 @@ class Library:
         await self.on_disk(self.cache.remove_leftovers)
 
     async def _look(self) -> None:
-        if self.is_failing:
+        if self.is_failing or not self.cache.is_there():
             added, removed = await self.on_disk(self.cache.open)
         elif self.cache.has_changed():
             added, removed = await self.on_disk(self.cache.rescan)

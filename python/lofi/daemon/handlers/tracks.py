@@ -160,7 +160,7 @@ class Tracks:
     async def export(self, call: Call) -> dict[str, Any]:
         params = call.params
         track = await self._find(params.track_id)
-        await self._library.on_disk(self._library.cache.verify, track)
+        await self._library.verify(track)
         metadata = None
         if params.metadata:
             recipe = track.members.get("recipe")
