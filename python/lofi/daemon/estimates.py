@@ -134,7 +134,9 @@ class Estimates:
         held = FULL_BYTES if self._is_full_precision(backend) else HALF_BYTES
         total = 0
         for name in variant.components:
-            stored = hub.size_bytes(backend.type, name)
+            here = self._inventory.component(backend, name)
+            is_here = here.status == "present"
+            stored = here.size_bytes if is_here else hub.size_bytes(backend.type, name)
             is_full = backend.type == "musicgen" or name.startswith(_STORED_FULL)
             total += stored * held // (FULL_BYTES if is_full else HALF_BYTES)
         return total // MEGABYTE + WORKING_MEMORY_MB
