@@ -1,7 +1,7 @@
 """A backend whose prompt says how it behaves; the daemon's tests reach it by name.
 
-Words of the prompt: `steps=N`, `step=SECONDS`, `fail`, `die=STEP`, `stubborn`, `stream`,
-`load=SECONDS`, `part=SECONDS`.
+Words of the prompt: `steps=N`, `step=SECONDS`, `fail`, `fail_late`, `die=STEP`, `stubborn`,
+`stream`, `load=SECONDS`, `part=SECONDS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lofi.errors import InsufficientMemory
+from lofi.errors import InsufficientMemory, ModelInferenceFailed
 from lofi.worker.backend import (
     Answer,
     Check,
@@ -58,6 +58,8 @@ class Band:
                 time.sleep(0.1)
             _work(each_sec, check)
             yield Step(step, steps)
+        if "fail_late" in words:
+            raise ModelInferenceFailed("It made no numbers")
         frames = round(float(job.recipe["duration_sec"]) * RATE)
         yield Phase("decoding", 10, "cpu", "float32")
         yield Sound(RATE, 2, frames, streams="stream" in words)

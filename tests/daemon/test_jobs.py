@@ -217,6 +217,23 @@ def test_a_neural_model_is_loaded_kept_and_let_go_when_idle(home: Home) -> None:
     assert last
 
 
+@pytest.mark.parametrize("ending", ["cancelled", "error"])
+def test_a_model_whose_job_came_to_nothing_is_in_memory_all_the_same(
+    home: Home, ending: str
+) -> None:
+    home.install_musicgen()
+    caller = home.caller("stdio")
+    caller.initialize()
+    words = "steps=2 fail_late" if ending == "error" else LONG
+    track = caller.call("generate", prompt=words, duration_sec=5, backend="musicgen")["track_id"]
+    caller.event("backend_changed", type="musicgen", loaded=True)
+    if ending == "cancelled":
+        caller.call("cancel", track_id=track)
+    assert caller.ending(track)[0] == f"generation_{ending}"
+    assert caller.call("backend_unload", backend="musicgen")["unloaded"] == ["musicgen"]
+    until(lambda: not home.processes_of("neural"), 5, "the memory to come back")
+
+
 def test_a_filler_gives_way_to_a_person_and_comes_again(daemon: Caller) -> None:
     filler = daemon.call("generate", prompt=LONG, duration_sec=5, seed=1, origin="radio")
     daemon.event("generation_progress", phase="diffusion")

@@ -275,8 +275,8 @@ class LaneRunner:
 
     def rendered(self, backend: str, sounding: Mapping[str, Any]) -> None:
         """Notes that a job of this backend came to its end, on that device."""
+        self.note_loaded(backend)
         if self.lane is Lane.NEURAL:
-            self.set_loaded(backend)
             self.sounding = sounding
 
     def work(self, job: Job) -> Work:
@@ -290,6 +290,11 @@ class LaneRunner:
         if self.lane is Lane.NEURAL and wanted != self.loading:
             self.loading = wanted
             self._studio.on_backend(backend)
+
+    def note_loaded(self, backend: str) -> None:
+        """Tells the world that a job's model is in memory, whatever becomes of the job."""
+        if self.lane is Lane.NEURAL:
+            self.set_loaded(backend)
 
     def forget_models(self) -> None:
         """Takes note of what a worker's death took with it."""

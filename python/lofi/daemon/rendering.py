@@ -151,7 +151,10 @@ class Rendering:
         async for frame in self._crew.worker.run(message):
             now = clock.monotonic()
             if isinstance(frame, PhaseStarted):
-                self._crew.note_loading(backend, is_loading=frame.phase == "loading")
+                if frame.phase == "loading":
+                    self._crew.note_loading(backend, is_loading=True)
+                else:
+                    self._crew.note_loaded(backend)
                 job.progress.begin(frame.phase, frame.total, now)
                 heartbeat.beat()
             elif isinstance(frame, StepDone):
