@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,10 +26,14 @@ from lofi.backends.ace_step_15.planner.decoder import Decoder
 from lofi.backends.ace_step_15.planner.flow import CodeTask
 from lofi.backends.ace_step_15.planner.network import PlannerNetwork
 from lofi.backends.ace_step_15.planner.weights import empty_network
+from lofi.nn.thin import lay_by_columns
 
 END, FIRST_CODE, CODES = 151645, 151669, 64000
 PROMPT, AWAY = 180, 40
 GUIDANCE, SAMPLING = 2.0, Sampling(temperature=0.85, top_p=0.9)
+
+
+TABLE = Path(__file__).parent / "results" / "planner.json"
 
 
 class Numbers:
@@ -142,6 +148,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
+    options.load = round(os.getloadavg()[0], 1)
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(1)
@@ -149,6 +156,7 @@ def main() -> None:
     vocabulary = Numbers()
     decoder = Decoder(network, vocabulary, lambda: None)  # type: ignore[arg-type]
     model = theirs(network)
+    lay_by_columns(network)  # as loading does; theirs keeps the weights as they are published
     ours: Times = []
     others: Times = []
     for _ in range(options.rounds):
@@ -158,6 +166,7 @@ def main() -> None:
     head = (FIRST_CODE + CODES - END) * network.config.hidden_size
     layers = sum(p.numel() for p in network.layers.parameters())
     step_bytes = (layers + head) * network.norm.weight.element_size()
+    figures: dict[str, Any] = {}
     for clock, name in enumerate(("wall clock", "processor time")[:clocks]):
         fast, slow = (1 / statistics.median(s[clock] for s in times) for times in (ours, others))
         print(
@@ -165,6 +174,30 @@ def main() -> None:
             f"threads, {len(ours)} guided tokens each, {name}: ours {fast:.2f}/s, transformers "
             f"{slow:.2f}/s, ratio {fast / slow:.2f}; weights at {fast * step_bytes / 1e9:.1f} GB/s"
         )
+        figures[name] = {
+            "ours_per_sec": round(fast, 3),
+            "transformers_per_sec": round(slow, 3),
+            "ratio": round(fast / slow, 3),
+            "weights_gb_per_sec": round(fast * step_bytes / 1e9, 2),
+        }
+    keep(options, {"tokens_each": len(ours), "torch": torch.__version__, **figures})
+
+
+def keep(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """Puts one run's figures into the table of all, in the place of an earlier run's like it."""
+    where = processor() if options.device == "cpu" else torch.cuda.get_device_name(options.device)
+    key = f"{where}, {torch.get_num_threads()} threads: {options.size} {options.dtype}"
+    table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else {}
+    table[key] = {**figures, "load_before": options.load}
+    text = json.dumps(dict(sorted(table.items())), indent=1)
+    TABLE.write_text(text + "\n", encoding="utf-8")
+
+
+def processor() -> str:
+    """The processor's name and the widest vectors torch uses on it."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    name = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "cpu")
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 if __name__ == "__main__":
