@@ -25,9 +25,10 @@ local function read(call, what)
   return words[1], named
 end
 
+---@param name string
 ---@param result { ok: boolean, files: table[] }
 ---@return lofi.float.Line[]
-local function file_lines(result)
+local function file_lines(name, result)
   local lines = {}
   for _, file in ipairs(result.files) do
     lines[#lines + 1] = {
@@ -41,7 +42,8 @@ local function file_lines(result)
     }
   end
   lines[#lines + 1] = {
-    text = result.ok and 'every file is whole' or ':Lofi setup brings what is missing or broken',
+    text = result.ok and 'every file is whole'
+      or (':Lofi setup %s repair=true brings what is missing or broken'):format(name),
     group = result.ok and 'LofiPlaying' or 'LofiDim',
   }
   return lines
@@ -56,7 +58,7 @@ M.verify = {
       name,
       named,
       answer.use(function(result)
-        float.show('lofi verify ' .. name, file_lines(result))
+        float.show('lofi verify ' .. name, file_lines(name, result))
       end)
     )
   end,

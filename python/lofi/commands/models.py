@@ -210,6 +210,8 @@ def run_verify(options: argparse.Namespace) -> int:
         for row in answer["files"]:
             sign = "✗" if "error" in row else "✓"
             screen.text(f"{sign} {row['name']} {row.get('error', '')}".rstrip())
+        if not answer["ok"]:
+            screen.say(f"lofi: lofi setup {options.backend} --repair brings what is not whole")
     return 0 if answer["ok"] else 1
 
 
