@@ -72,7 +72,9 @@ local function params_of(opts)
       params[name] = { path = answer.absolute(value.path) }
     end
   end
-  if not params.prompt and not (params.lyrics and params.thinking) then
+  -- what is made of a source is described by it, if not by a person
+  local is_new = (params.task or 'text2music') == 'text2music'
+  if is_new and not params.prompt and not (params.lyrics and params.thinking) then
     params.prompt = config.free('defaults').prompt or options.DEFAULT_PROMPT
   end
   return params
