@@ -27,6 +27,18 @@ def test_the_bass_is_low_and_states_the_root(style: str) -> None:
     assert roots == firsts > 20
 
 
+def test_without_bass_nothing_is_plucked_and_keys_take_the_root() -> None:
+    for passage in passages(score(prompt="rhodes, no bass", seed=2)):
+        assert not of_part(passage, "bass")
+        roots = {slot.chord.root for bar in passage.bars for slot in bar.slots}
+        assert roots <= {n.midi % 12 for n in of_part(passage, "keys") if 48 <= n.midi <= 59}
+
+
+def test_a_walk_in_six_eighths_has_two_beats() -> None:
+    notes = of_part(passages(score(style="jazz", seed=3, timesignature="6"))[1], "bass")
+    assert sum(note.beat % 1.5 == 0 for note in notes) > 0.5 * len(notes)
+
+
 def test_roots_stay_near_the_hand() -> None:
     for pitch_class in range(12):
         for last in range(ROOT_LOWEST, ROOT_HIGHEST + 1):

@@ -66,7 +66,22 @@ def test_what_plays_grows_and_thins() -> None:
 
 def test_a_body_has_no_intro_no_outro_and_no_door() -> None:
     found = form(form="body")
-    assert set(letters(found)) <= set("ABCK") and not any(s.door for s in found.sections)
+    assert set(letters(found)) <= set("ABCK")
+    assert not any(s.door for s in found.sections if s.letter != "K")
+
+
+def test_breakdowns_of_some_styles_are_heard_through_a_door() -> None:
+    def doors(style: str) -> set[bool]:
+        plans = [form(style=style, duration_sec=180, seed=seed) for seed in range(12)]
+        return {s.door for plan in plans for s in plan.sections if s.letter == "K"}
+
+    assert doors("house") == {True, False} and doors("jazz") == {False}
+
+
+def test_the_guest_sings_where_sections_contrast() -> None:
+    for seed in range(6):
+        for section in form(duration_sec=180, seed=seed).sections:
+            assert section.guest == (section.letter in "CK")
 
 
 def test_a_loop_is_whole_bars_without_a_last_chord() -> None:

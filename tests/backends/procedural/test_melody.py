@@ -34,10 +34,13 @@ def test_the_tune_agrees_with_the_chords(style: str) -> None:
 def test_the_tune_stays_in_its_register_and_leaves_room(style: str) -> None:
     for seed in range(6):
         found = score(style=style, seed=seed)
-        register = REGISTERS[found.settings.lead]
         sung = 0.0
         for passage in passages(found):
+            guest = passage.section.guest
+            wanted = found.settings.guest if guest else found.settings.lead
+            register = REGISTERS[wanted]
             for note in of_part(passage, "lead"):
+                assert note.instrument == wanted
                 assert register - BELOW <= note.midi <= register + ABOVE
                 sung += min(note.beats, 4)
         share = sung / (found.form.end_beat + 4)
@@ -64,6 +67,29 @@ def test_sections_of_one_letter_share_a_motif() -> None:
             for first, second in itertools.pairwise(runs):
                 shared += len(first & second) >= 2
     assert shared >= 8
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_no_note_is_held_into_a_chord_it_rubs_against(style: str) -> None:
+    held = rubs = 0
+    for seed in range(12):
+        for passage in passages(score(style=style, seed=seed, duration_sec=120)):
+            slots = [slot for bar in passage.bars for slot in bar.slots]
+            for note in of_part(passage, "lead"):
+                end = note.beat + note.beats - 0.3
+                for slot in (slot for slot in slots if note.beat + 0.3 < slot.beat < end):
+                    held += 1
+                    tones = slot.chord.tones
+                    rubs += note.midi % 12 not in tones and (note.midi - 1) % 12 in tones
+    assert held > 20 and rubs == 0
+
+
+def test_the_guest_is_another_instrument_unless_one_was_named() -> None:
+    for seed in range(20):
+        found = score(style="lofi", seed=seed).settings
+        assert found.guest not in (found.lead, found.keys)
+        named = score(prompt="lofi flute", seed=seed).settings
+        assert named.guest == named.lead == "flute"
 
 
 def test_density_moves_how_much_is_sung() -> None:

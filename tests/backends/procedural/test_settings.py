@@ -70,7 +70,7 @@ def test_140_feels_like_a_steady_70() -> None:
 
 def test_parameters_win_over_words_and_words_over_defaults() -> None:
     assert settings().lowpass_hz == 6500
-    assert settings(prompt="muffled").lowpass_hz == pytest.approx(6500 * 2**-0.5)
+    assert settings(prompt="muffled").lowpass_hz == pytest.approx(6500 * 2**-0.7)
     assert settings(prompt="muffled", lowpass_hz=9000).lowpass_hz == 9000
     assert settings(prompt="rainy jazz", style="house").style.name == "house"
     assert settings(prompt="rainy jazz", style="house").rain > 0
@@ -97,6 +97,24 @@ def test_rain_is_heard_where_it_is_asked_for() -> None:
     assert settings(prompt="jazz with rain").rain == pytest.approx(0.6)
     assert settings(prompt="rain style without rain", style="rain").rain == 0
     assert settings(prompt="jazz").rain == 0
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_denied_instruments_are_not_chosen(style: str) -> None:
+    denied = "no piano, no guitar, no bells, no synth"
+    for seed in SEEDS:
+        found = settings(style=style, seed=seed, prompt=denied)
+        named = {found.keys, found.lead, found.guest}
+        assert not named & {"piano", "guitar", "bell", "lead"}
+        assert settings(style=style, seed=seed, prompt="no pad").keys not in ("pad", "none")
+
+
+def test_what_is_there_by_itself_can_be_denied() -> None:
+    assert settings(prompt="without vinyl crackle").noise == 0
+    assert settings(prompt="no tape").wobble == 0 and settings(prompt="no reverb").reverb == 0
+    assert settings(prompt="no bass").bass == "none"
+    assert "none" not in settings(prompt="no bass, no drums").instruments
+    assert settings(prompt="no vinyl", noise=0.5).noise == 0.5
 
 
 def test_another_take_is_another_seed_of_the_same_request() -> None:

@@ -51,7 +51,7 @@ def test_a_prompt_without_drums(text: str) -> None:
 def test_denied_words_count_as_not_said() -> None:
     wishes = words.read("rainy mood but no rain, without electric piano, no vinyl")
     assert wishes.without_rain
-    assert wishes.numbers["noise"] == 0 and "keys" not in wishes.roles
+    assert wishes.numbers["noise"] < 0 and "keys" not in wishes.roles
 
 
 def test_every_word_can_be_reached_from_a_prompt() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lofi.backends.procedural.form import PHRASE_BARS, Section
 from lofi.backends.procedural.notes import Bar, Note, VoicedSlot
-from lofi.backends.procedural.patterns import BASS, BassHit
+from lofi.backends.procedural.patterns import BASS, WALK_COMPOUND, BassHit
 from lofi.backends.procedural.progressions import QUALITIES
 from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.settings import Settings
@@ -14,6 +14,7 @@ from lofi.backends.procedural.settings import Settings
 LOWEST, HIGHEST = 28, 53
 ROOT_LOWEST, ROOT_HIGHEST = 31, 42
 RELEASE_SEC = 0.05
+PATTERNS = 3
 
 
 class Bassist:
@@ -22,14 +23,18 @@ class Bassist:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._root = 36
+        walks = settings.style.name == "jazz" and settings.meter == 6
+        every = WALK_COMPOUND if walks else BASS[settings.style.name]
+        self._patterns = Draws(settings.seed, "bass").shuffled(every)[:PATTERNS]
+        """The few this track's player is fond of."""
 
     def play(self, section: Section, bars: Sequence[Bar]) -> list[Note]:
         """Returns the bass notes of one section."""
-        if not section.bass:
+        if not section.bass or self._settings.bass == "none":
             return []
         settings = self._settings
         jazz = settings.style.name == "jazz"
-        patterns = Draws(settings.seed, f"bass/{section.index}").shuffled(BASS[settings.style.name])
+        patterns = Draws(settings.seed, f"bass/{section.index}").shuffled(self._patterns)
         notes: list[Note] = []
         for bar in bars:
             draws = Draws(settings.seed, f"bass/bar/{bar.index}")

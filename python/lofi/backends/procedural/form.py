@@ -20,6 +20,8 @@ SHORT_PLANS: dict[int, tuple[str, ...]] = {
     5: ("AABKA", "ABACA", "AABCA"),
 }
 PHRASE_BARS = 4
+DOOR_CHANCES = {"house": 0.8, "lofi": 0.5, "rain": 0.3}
+"""How often a breakdown is heard through a door, as an intro is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Section:
     arpeggio: bool = False
     door: bool = False
     """Heard through a door: muffled, opening towards the end."""
+    guest: bool = False
+    """The second lead sings instead of the first."""
     last: bool = False
 
     @property
@@ -116,7 +120,7 @@ def _sections(settings: Settings, bars: int) -> list[Section]:
         visit = visits.get(letter, 0)
         visits[letter] = visit + 1
         section = Section(len(sections), letter, start, length, visit=visit, turn=turn)
-        sections.append(_playing(section, draws))
+        sections.append(_playing(section, settings.style.name, draws))
         start += length
     if outro:
         sections.append(Section(len(sections), "O", start, outro, drums=1, lead=1, visit=1))
@@ -165,7 +169,7 @@ def _middle(bars: int, draws: Draws) -> list[tuple[str, int, int]]:
     return plan
 
 
-def _playing(section: Section, draws: Draws) -> Section:
+def _playing(section: Section, style: str, draws: Draws) -> Section:
     """Returns `section` with what plays in it."""
     first, odd = section.visit == 0, section.visit % 2 == 1
     if section.letter == "A":
@@ -179,6 +183,8 @@ def _playing(section: Section, draws: Draws) -> Section:
     if section.letter == "B":
         return replace(section, drums=3, lead=2 if first else 1, percussion=not odd)
     arpeggio = draws.chance(0.4)
+    section = replace(section, guest=True, arpeggio=arpeggio)
     if section.letter == "C":
-        return replace(section, drums=2, rim=True, lead=2, percussion=True, arpeggio=arpeggio)
-    return replace(section, drums=0, lead=2 if first else 1, bass=odd, arpeggio=arpeggio, pad=True)
+        return replace(section, drums=2, rim=True, lead=2, percussion=True)
+    door = draws.chance(DOOR_CHANCES.get(style, 0.0))
+    return replace(section, drums=0, lead=2 if first else 1, bass=odd, door=door)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lofi.backends.procedural.form import Form, Section
+from lofi.backends.procedural.form import PHRASE_BARS, Form, Section
 from lofi.backends.procedural.progressions import (
     CADENCES,
     DOMINANTS,
@@ -12,6 +12,7 @@ from lofi.backends.procedural.progressions import (
     PROGRESSIONS,
     QUALITIES,
     RELATIVES,
+    TURNAROUNDS,
 )
 from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.settings import Settings
@@ -116,14 +117,21 @@ class _Choice:
 
 
 def _section_bars(settings: Settings, bars: list[str], section: Section) -> list[str]:
-    """Returns the bars with the changes a returning section makes."""
-    if section.visit == 0 or section.letter in "IO":
+    """Returns the bars with the changes a second phrase and a returning section make."""
+    if section.letter in "IO":
         return bars
+    known = 0 if section.visit else PHRASE_BARS  # the first phrase is heard as it is written
     draws = Draws(settings.seed, f"substitute/{section.index}")
     changed = list(bars)
     for place, text in enumerate(bars):
         lean, swap = draws.chance(0.4), draws.chance(0.35)
         dominant = draws.pick(DOMINANTS[settings.key.minor])
+        turned, turn = draws.chance(0.6), draws.pick(TURNAROUNDS[settings.key.minor])
+        if place < known:
+            continue
+        if settings.style.name == "jazz" and place % 8 == 7 and turned:
+            changed[place] = turn
+            continue
         if " " in text:
             continue
         if place % 4 == 3 and lean and not text.startswith("0:"):

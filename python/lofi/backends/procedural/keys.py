@@ -24,6 +24,8 @@ STRUM_SEC = {"ep": (0.008, 0.022), "piano": (0.008, 0.022), "guitar": (0.014, 0.
 PANS = (-0.42, 0.22, -0.08, 0.42)
 PAD_PANS = (-0.6, 0.5, 0.0, 0.2)
 PAD_RELEASE_SEC = 1.1
+FEWEST_PATTERNS = 3
+ACCENTS = {3: 6, 6: 3}
 ARPEGGIOS = ((0, 2, 1, 3, 2, 1), (0, 1, 2, 3, 2, 1))
 EARLY_CHANCE = {"lofi": 0.14, "jazz": 0.22, "rain": 0.08}
 """How often a bar's first chord comes half a beat early."""
@@ -38,6 +40,8 @@ class _Hand:
     scale: float
     with_root: bool
     density: float
+    accent: int
+    """Eighths from one stressed one of an arpeggio to the next."""
 
 
 def play(section: Section, bars: Sequence[Bar], settings: Settings) -> list[Note]:
@@ -47,10 +51,11 @@ def play(section: Section, bars: Sequence[Bar], settings: Settings) -> list[Note
     hand = _Hand(
         instrument=instrument,
         scale=0.89 if section.letter in "IO" else 1.0,
-        with_root=instrument == "guitar" or not section.bass,
+        with_root=instrument == "guitar" or not section.bass or settings.bass == "none",
         density=settings.density,
+        accent=ACCENTS.get(settings.meter, 4),
     )
-    patterns = draws.shuffled(KEYS[settings.style.name])
+    patterns = draws.shuffled(_palette(settings))
     order = draws.pick((0, 0, 0, 1, 1))
     arpeggio = section.arpeggio
     if settings.style.name in ("lofi", "rain", "ambient"):
@@ -70,6 +75,12 @@ def play(section: Section, bars: Sequence[Bar], settings: Settings) -> list[Note
                 notes, played = _anticipated(notes, played, bar.beat)
             notes += played
     return notes
+
+
+def _palette(settings: Settings) -> list[tuple[Hit, ...]]:
+    """Returns the few patterns this track's player is fond of."""
+    every = KEYS[settings.style.name]
+    return Draws(settings.seed, "comp").shuffled(every)[: max(FEWEST_PATTERNS, len(every) - 2)]
 
 
 def _anticipated(
@@ -202,7 +213,7 @@ def _arpeggio(bar: Bar, order: Sequence[int], hand: _Hand, draws: Draws) -> list
                 part="keys",
                 instrument=hand.instrument,
                 midi=slot.voices[voice],
-                velocity=hand.scale * (0.72 if eighth % 4 == 0 else 0.52),
+                velocity=hand.scale * (0.72 if eighth % hand.accent == 0 else 0.52),
                 pan=PANS[voice],
                 release_sec=RELEASES[hand.instrument],
             )

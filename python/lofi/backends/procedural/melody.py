@@ -37,6 +37,10 @@ SCALES = {False: (0, 2, 4, 5, 7, 9, 11), True: (0, 2, 3, 5, 7, 8, 10)}
 PENTATONICS = {False: (0, 2, 4, 7, 9), True: (0, 3, 5, 7, 10)}
 LENGTHS = (0.45, 0.9, 1.4, 2.2)
 BUSY = 0.65
+STRONG = {2: (0.0,), 3: (0.0,), 4: (0.0, 2.0), 6: (0.0, 1.5)}
+"""Beats of the bar on which the ear wants a chord tone, by time signature."""
+LEAST_BEATS = 0.25
+"""No note is cut shorter, and no overlap shorter than this is heard as a clash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +62,27 @@ class Melodist:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._instrument = settings.lead
         draws = Draws(settings.seed, "lead")
         scales = PENTATONICS if draws.chance(0.6) else SCALES
-        pitches = {(settings.key.tonic + step) % 12 for step in scales[settings.key.minor]}
-        register = REGISTERS[settings.lead]
-        self._register = register
-        self._ladder = [
-            midi for midi in range(register - BELOW, register + ABOVE + 1) if midi % 12 in pitches
-        ]
+        self._pitches = {(settings.key.tonic + step) % 12 for step in scales[settings.key.minor]}
         self._motifs: dict[str, Motif] = {}
+        self._take(settings.lead)
+
+    def _take(self, instrument: str) -> None:
+        """Takes an instrument in hand: its register, and the scale within it."""
+        self._instrument = instrument
+        register = self._register = REGISTERS[instrument]
+        self._ladder = [
+            midi
+            for midi in range(register - BELOW, register + ABOVE + 1)
+            if midi % 12 in self._pitches
+        ]
 
     def play(self, section: Section, bars: Sequence[Bar]) -> list[Note]:
         """Returns the lead's notes of one section."""
         if section.lead == 0:
             return []
+        self._take(self._settings.guest if section.guest else self._settings.lead)
         draws = Draws(self._settings.seed, f"lead/{section.index}")
         motif = self._motif(section.material)
         lift = draws.pick((0, 0, 1, -1, 2)) if section.visit else 0
@@ -81,10 +91,11 @@ class Melodist:
             phrase = bars[start : start + PHRASE_BARS]
             second = (start // PHRASE_BARS) % 2 == 1
             notes += self._phrase(section, phrase, motif, lift, draws, second=second)
-        return notes
+        return [_yielding(note, bars) for note in notes]
 
     def final(self, beat: float, pitch_classes: frozenset[int]) -> Note:
         """Returns the last note of the track: one of the tonic triad, left to ring."""
+        self._take(self._settings.lead)
         target = min(
             (
                 midi
@@ -173,7 +184,7 @@ class Melodist:
         home = min(range(len(ladder)), key=lambda rung: (abs(ladder[rung] - self._register), rung))
         rung = _reflected(home + degree, len(ladder))
         midi = ladder[rung]
-        strong = cell.beat in (0.0, 2.0) or beats > 1.0
+        strong = cell.beat in STRONG[self._settings.meter] or beats > 1.0
         clash = beats > 0.5 and (midi - 1) % 12 in tones and midi % 12 not in tones
         if (strong or clash) and midi % 12 not in tones:
             low, high = self._register - BELOW, self._register + ABOVE
@@ -194,6 +205,17 @@ class Melodist:
             pan=LEAD_PAN,
             release_sec=RELEASES[self._instrument],
         )
+
+
+def _yielding(note: Note, bars: Sequence[Bar]) -> Note:
+    """Ends a note where a chord begins that it would rub against, a semitone above one of it."""
+    for bar in bars:
+        for slot in bar.slots:
+            inside = note.beat + LEAST_BEATS < slot.beat < note.beat + note.beats - LEAST_BEATS
+            tones = slot.chord.tones
+            if inside and note.midi % 12 not in tones and (note.midi - 1) % 12 in tones:
+                return replace(note, beats=slot.beat - note.beat)
+    return note
 
 
 def _plan(density: float, draws: Draws, *, tail_only: bool) -> tuple[str, ...]:

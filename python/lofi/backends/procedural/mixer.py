@@ -34,16 +34,18 @@ from lofi.backends.procedural.timbres import Tones, gain_of
 from lofi.backends.procedural.tones import Samples, smoothstep
 
 PREROLL_SEC = 3.2
-TILT_DB = 0.45
-LIFTS_DB = (0.8, 1.5, 1.8, 1.5)
+TILT_DB = 0.55
+LIFTS_DB = (1.0, 2.0, 2.4, 1.8)
 """How far one track may be brighter than another per octave, and its bells stronger: each is
 recorded at a desk of its own."""
 LONGEST_RING_SEC = 9.0
 DELAY = Tape.BASE + HALF_TAPS
 """Samples by which the mixer's output lags behind the score."""
-BALANCE_DB = {"keys": 1.8, "lead": 2.5, "pad": 2.5, "bass": 1.8, "drums": 0.9}
+BALANCE_DB = {"keys": 2.2, "lead": 2.8, "pad": 2.5, "bass": 2.0, "drums": 1.2}
 """How far the balance of one track may lie from its style's."""
 TREMOLO_HZ, TREMOLO_DEPTH = 4.6, 0.16
+DOOR_CLOSES = 0.06
+"""Share of a breakdown in which its door falls shut; an intro begins behind it."""
 VIBES_HZ, VIBES_DEPTH = 5.2, 0.22
 
 
@@ -137,8 +139,8 @@ class Mixer:
         tilt_db = desk.between(darkest, TILT_DB)
         lifts_db = tuple(desk.between(-lift, lift) for lift in LIFTS_DB)
         self._tone = Tone(settings.lowpass_hz, tilt_db, lifts_db)
-        first = score.form.sections[0]
-        self._door = first.bars * settings.bar_sec * SAMPLE_RATE if first.door else 0.0
+        bar = settings.bar_sec * SAMPLE_RATE
+        self._doors = [(s.start_bar * bar, s.bars * bar) for s in score.form.sections if s.door]
         self._weight = k_weight(TONE_SIZE)
 
     def quantum(self) -> tuple[Samples, float]:
@@ -147,8 +149,10 @@ class Mixer:
         self._wake(end)
         buses = {bus: np.zeros((2, QUANTUM)) for bus in BUSES}
         used = {voice.event.bus for voice in self._voices}
+        fan = 1 - VIBES_DEPTH * (0.5 - 0.5 * self._lfo(VIBES_HZ, start))
         for voice in self._voices:
-            _play(voice, buses[voice.event.bus], start)
+            turning = fan if voice.event.instrument == "vibes" else None
+            _play(voice, buses[voice.event.bus], start, turning)
         self._voices = [voice for voice in self._voices if voice.end > end]
         self._tremble(buses, used, start)
         self._press(buses, used, start)
@@ -203,8 +207,6 @@ class Mixer:
             wave = TREMOLO_DEPTH * self._lfo(TREMOLO_HZ, start)
             buses["keys"][0] *= 1 + wave
             buses["keys"][1] *= 1 - wave
-        if "lead" in used and settings.lead == "vibes":
-            buses["lead"] *= 1 - VIBES_DEPTH * (0.5 - 0.5 * self._lfo(VIBES_HZ, start))
 
     def _lfo(self, rate_hz: float, start: int) -> Samples:
         index = np.arange(start, start + QUANTUM)
@@ -241,10 +243,14 @@ class Mixer:
         return mixed
 
     def _shut(self, start: int) -> Samples | None:
-        if self._door <= 0 or start - DELAY >= self._door:
-            return None
-        u = np.clip((np.arange(start, start + QUANTUM) - DELAY) / self._door, 0.0, 1.0)
-        return np.asarray(0.75 * (1 - u * u))
+        """Returns how far the door is shut, or None where it is open all the time."""
+        first = start - DELAY
+        for begin, length in self._doors:
+            if begin - QUANTUM < first < begin + length:
+                u = np.clip((np.arange(first, first + QUANTUM) - begin) / length, 0.0, 1.0)
+                closing = smoothstep(u / DOOR_CLOSES) if begin > 0 else 1.0
+                return np.asarray(0.75 * closing * (1 - u * u))
+        return None
 
 
 def bus_levels(settings: Settings) -> dict[str, float]:
@@ -259,8 +265,11 @@ def bus_levels(settings: Settings) -> dict[str, float]:
     return levels
 
 
-def _play(voice: _Voice, bus: Samples, start: int) -> None:
-    """Adds what of `voice` falls into the bus's quantum, which begins at `start`."""
+def _play(voice: _Voice, bus: Samples, start: int, fan: Samples | None = None) -> None:
+    """Adds what of `voice` falls into the bus's quantum, which begins at `start`.
+
+    `fan` is the vibraphone's tremolo over the quantum.
+    """
     event = voice.event
     low, high = max(start, event.start), min(start + bus.shape[1], voice.end)
     if low >= high:
@@ -273,6 +282,8 @@ def _play(voice: _Voice, bus: Samples, start: int) -> None:
         fall = 1 - (np.arange(first, last) - event.length) / voice.release
         piece = piece * smoothstep(fall)
     a, b = low - start, high - start
+    if fan is not None:
+        piece = piece * fan[a:b]
     bus[0, a:b] += voice.left * piece[0]
     bus[1, a:b] += voice.right * piece[-1]
 

@@ -82,6 +82,13 @@ BASS: dict[str, tuple[tuple[BassHit, ...], ...]] = {
     ),
 }
 
+WALK_COMPOUND: tuple[tuple[BassHit, ...], ...] = (
+    (("R", 0, 1.45), ("5", 1.5, 0.9), ("a", 2.5, 0.45)),
+    (("R", 0, 0.95), ("3", 1, 0.45), ("5", 1.5, 1.4)),
+    (("R", 0, 1.45), ("a", 1.5, 1.4)),
+)
+"""How a bass walks in 6/8: a note a beat would say 3/4."""
+
 KICKS: dict[str, tuple[tuple[int, ...], ...]] = {
     "lofi": (
         (0, 10),
@@ -98,6 +105,29 @@ KICKS: dict[str, tuple[tuple[int, ...], ...]] = {
     "house": ((0, 4, 8, 12),),
     "ambient": ((),),
 }
+
+HATS: dict[str, float] = {"eighths": 5, "offbeats": 2, "quarters": 2, "sixteenths": 2}
+"""How a track's hats run, and how likely."""
+
+RIDES: dict[tuple[int, ...], float] = {
+    (0, 4, 6, 8, 12, 14): 6,
+    (0, 4, 6, 8, 12): 2,
+    (0, 4, 8, 12, 14): 2,
+    (0, 4, 6, 8, 10, 12): 1,
+    (0, 4, 8, 12): 1,
+    (0, 6, 8, 12, 14): 1,
+}
+"""Steps of one bar of ride, the off-beats swung, and how likely."""
+
+RIDES_COMPOUND: dict[tuple[int, ...], float] = {
+    (0, 4, 6, 10): 4,
+    (0, 6, 10): 2,
+    (0, 2, 4, 6, 8, 10): 1,
+}
+"""The same in 6/8."""
+
+SWEEPS = ((0, 4, 8, 12), (0, 8), (0, 4, 8))
+"""Beats on which the brush stirs; a track is fond of one and takes another now and then."""
 
 FILLS = ((13, 14, 15), (14, 15), (11, 13, 14), (10, 13, 15))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lofi.backends.procedural.effects import QUANTUM
+from lofi.backends.procedural.form import plan
 from lofi.backends.procedural.level import MEASURED_SEC, Forecast, Rider, decibels
 from lofi.backends.procedural.master import LATENCY, Master
 from lofi.backends.procedural.mixer import DELAY, Mixer
@@ -72,12 +73,15 @@ class Procedural:
 
 def facts_of(settings: Settings) -> dict[str, Any]:
     """Returns what the track's metadata says about `settings`."""
+    instruments = settings.instruments
+    if settings.guest not in instruments and any(s.guest for s in plan(settings).sections):
+        instruments.insert(2, settings.guest)
     return {
         "bpm": settings.bpm,
         "keyscale": settings.key.name,
         "timesignature": str(settings.meter),
         "style": settings.style.name,
-        "instruments": settings.instruments,
+        "instruments": instruments,
         "loop": settings.loopable,
         "grid": {
             "bpm": settings.grid_bpm,

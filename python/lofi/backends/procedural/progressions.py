@@ -110,6 +110,11 @@ DOMINANTS: dict[bool, tuple[str, ...]] = {
     False: ("7:9sus", "7:13"),
     True: ("7:9sus", "7:7b9"),
 }
+TURNAROUNDS: dict[bool, tuple[str, ...]] = {
+    False: ("2:m9 7:13", "2:m9 1:9", "5:maj9 7:9sus", "4:m7 9:7b9"),
+    True: ("2:m7b5 7:7b9", "8:9 7:7b9", "5:m9 7:7b13", "2:m7b5 1:9"),
+}
+"""How a jazz player turns the last bar of eight back to the top."""
 RELATIVES: dict[str, str] = {
     "0:maj9": "4:m7",
     "5:maj9": "2:m9",

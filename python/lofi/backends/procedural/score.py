@@ -45,6 +45,7 @@ class Score:
         self.form = forms.plan(settings)
         self.harmony = harmony.compose(settings, self.form)
         self._voicing: voicing.Voicing | None = None
+        self._centre = voicing.centre_of(settings.seed, settings.keys)
         self._bassist = Bassist(settings)
         self._drummer = Drummer(settings)
         self._melodist = Melodist(settings)
@@ -99,7 +100,7 @@ class Score:
             draws = Draws(self.settings.seed, f"voicing/{index}")
             slots = []
             for number, slot in enumerate(self.harmony.bars[index]):
-                self._voicing = voicing.voice(slot.chord, self._voicing, self.settings.keys, draws)
+                self._voicing = voicing.voice(slot.chord, self._voicing, self._centre, draws)
                 slots.append(
                     VoicedSlot(
                         beat=index * beats + slot.beat,
@@ -125,7 +126,7 @@ class Score:
         settings, chord = self.settings, self.harmony.final
         beat = float(self.form.end_beat)
         draws = Draws(settings.seed, "ending")
-        voices = voicing.voice(chord, self._voicing, settings.keys, draws)
+        voices = voicing.voice(chord, self._voicing, self._centre, draws)
         instrument = FINAL_INSTEAD.get(settings.keys, settings.keys)
         notes = [
             Note(
@@ -144,17 +145,11 @@ class Score:
         root = 48 + (chord.root - 48) % 12
         if root not in voices:  # the last chord says where home is
             notes.append(replace(notes[0], midi=root, velocity=0.6, pan=0.0, delay_sec=0.0))
-        notes.append(
-            Note(
-                beat,
-                RING_BEATS,
-                "bass",
-                settings.bass,
-                near(chord.root, 36),
-                0.7,
-                release_sec=BASS_RELEASE_SEC,
+        if settings.bass != "none":
+            low = near(chord.root, 36)
+            notes.append(
+                Note(beat, RING_BEATS, "bass", settings.bass, low, 0.7, 0.0, BASS_RELEASE_SEC)
             )
-        )
         section = Section(len(self.form.sections), "E", self.form.bars, 1, pad=True, last=True)
         slot = VoicedSlot(beat, RING_BEATS, chord, voices, chord.root)
         bar = Bar(self.form.bars, 0, beat, self.form.bar_beats, (slot,))

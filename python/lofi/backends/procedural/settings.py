@@ -50,6 +50,8 @@ class Settings:
     meter: int
     keys: str
     lead: str
+    guest: str
+    """The second lead, for contrasting sections; the lead itself where the prompt names one."""
     bass: str
     kit: str
     pad: str | None
@@ -96,7 +98,7 @@ class Settings:
     @property
     def instruments(self) -> list[str]:
         """Names of what plays, for the track's metadata."""
-        names = [self.keys, self.lead, self.bass]
+        names = [name for name in (self.keys, self.lead, self.bass) if name != "none"]
         if self.pad is not None and self.keys not in HELD:
             names.append(self.pad)
         if self.kit != "none":
@@ -168,6 +170,7 @@ def resolve(recipe: Mapping[str, Any]) -> Settings:
         meter=_meter(recipe),
         keys=keys,
         lead=lead,
+        guest=_guest(style, wishes, keys, lead, seed),
         bass=bass,
         kit=kit,
         pad=pad,
@@ -235,23 +238,36 @@ def _meter(recipe: Mapping[str, Any]) -> int:
 
 def _band(style: Style, wishes: words.Wishes, seed: int) -> tuple[str, str, str, str, str | None]:
     draws = Draws(seed, "band")
-    roles = wishes.roles
-    keys = draws.weighted(style.keys)
+    roles, unwanted = wishes.roles, wishes.unwanted
+    keys = draws.weighted(_without(style.keys, unwanted))
     if keys in HELD:
         keys = roles.get("pad", keys)  # one held chord is enough: the one that was asked for
+        if keys == "none":
+            keys = next(name for name in style.keys if name not in HELD)
     keys = roles.get("keys", keys)
-    leads = {name: weight for name, weight in style.lead.items() if name != keys}
-    lead = draws.weighted(leads)
+    lead = draws.weighted(_without(style.lead, unwanted | {keys}))
     lead = roles.get("lead", lead)
-    bass = draws.weighted(style.bass)
+    bass = draws.weighted(_without(style.bass, unwanted))
     bass = roles.get("bass", bass)
-    kit = draws.weighted(style.kit)
+    kit = draws.weighted(_without(style.kit, unwanted))
     kit = roles.get("kit", kit)
     pad: str | None = draws.weighted(style.pads)
     if not draws.chance(style.pad_chance):
         pad = None
     pad = roles.get("pad", pad or "none")
     return keys, lead, bass, kit, None if pad == "none" else pad
+
+
+def _without(weights: Mapping[str, float], unwanted: frozenset[str]) -> dict[str, float]:
+    """Returns the choices without the unwanted, or all if none would be left."""
+    left = {name: weight for name, weight in weights.items() if name not in unwanted}
+    return left or dict(weights)
+
+
+def _guest(style: Style, wishes: words.Wishes, keys: str, lead: str, seed: int) -> str:
+    if "lead" in wishes.roles:
+        return lead
+    return Draws(seed, "guest").weighted(_without(style.lead, wishes.unwanted | {keys, lead}))
 
 
 def _weather(style: Style, wishes: words.Wishes, seed: int) -> tuple[float, float]:

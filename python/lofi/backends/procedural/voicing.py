@@ -14,6 +14,8 @@ Voicing = tuple[int, ...]
 LOWEST, HIGHEST, LOWEST_DROPPED = 50, 77, 47
 CENTRES = {"ep": 63.0, "guitar": 59.0, "stab": 64.0}
 DEFAULT_CENTRE = 62.0
+REGISTER = 2.5
+"""Semitones by which a track may lie higher or lower than its instrument's middle."""
 MUD_BELOW = 55
 
 
@@ -51,9 +53,14 @@ def _roughness(voicing: Voicing) -> float:
     return cost
 
 
-def voice(chord: Chord, before: Voicing | None, instrument: str, draws: Draws) -> Voicing:
-    """Returns the cheapest voicing of `chord` for `instrument` after the voicing `before`."""
-    centre = CENTRES.get(instrument, DEFAULT_CENTRE)
+def centre_of(seed: int, instrument: str) -> float:
+    """Returns the pitch around which one track's keys play: every hand lies a little elsewhere."""
+    middle = CENTRES.get(instrument, DEFAULT_CENTRE)
+    return middle + Draws(seed, "register").between(-REGISTER, REGISTER)
+
+
+def voice(chord: Chord, before: Voicing | None, centre: float, draws: Draws) -> Voicing:
+    """Returns the cheapest voicing of `chord` around `centre` after the voicing `before`."""
     best: tuple[float, Voicing] | None = None
     for voicing, own in candidates(frozenset(chord.colours)):
         cost = own + 0.35 * abs(sum(voicing) / len(voicing) - centre) + 0.8 * draws.unit()

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from lofi.backends.procedural.vocabulary import STYLE_WORDS, VOCABULARY
+from lofi.backends.procedural.vocabulary import STYLE_WORDS, VOCABULARY, Word
 
 NUMBERS = (
     "minor",
@@ -28,6 +28,8 @@ NUMBERS = (
 )
 ROLES = ("keys", "lead", "bass", "kit", "pad")
 DENIALS = ("no", "without")
+SILENCED = ("noise", "wobble", "reverb", "swing")
+"""What is there unless it is denied: `no vinyl` must be heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Wishes:
     roles: dict[str, str]
     """The first instrument named for each role."""
     denied: frozenset[str]
+    unwanted: frozenset[str] = frozenset()
+    """Instruments that the prompt denies: the seed must not choose them."""
 
     @property
     def without_rain(self) -> bool:
@@ -98,8 +102,15 @@ def read(prompt: str) -> Wishes:
                 roles.setdefault(role, value)
     if denied & {"drums", "beat", "beats", "percussion"}:
         roles["kit"] = "none"
+    if "bass" in denied:
+        roles["bass"] = "none"
+    unwanted = set()
     for phrase in denied:
-        word = VOCABULARY.get(phrase)
-        if word is not None and word.pad is not None:
+        word = VOCABULARY.get(phrase, Word())
+        unwanted |= {name for name in (getattr(word, role) for role in ROLES) if name}
+        if word.pad is not None:
             roles["pad"] = "none"
-    return Wishes(style=style, numbers=numbers, roles=roles, denied=denied)
+        for name in SILENCED:
+            if getattr(word, name) > 0:
+                numbers[name] -= 1.0  # as low as it goes
+    return Wishes(style, numbers, roles, denied, frozenset(unwanted))
