@@ -1,37 +1,101 @@
-"""What each word of the vocabulary promises, as a figure that must move.
+"""What the help promises of each word, as a figure that must move.
 
-A promise is kept when the word moves its figure the promised way for at least 7 of 8 seeds (each
-compared with the same seed without the word) and by more than the spread of that movement.
+The help lists features (`slower`, `chords on the piano`) and the words that move them. A promise is
+kept when a word moves its figure the promised way for at least 7 of 8 seeds, each compared with the
+same seed without the word, and on the mean by more than the figure spreads from seed to seed
+without it. `minor, always` promises more: every seed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from lofi.backends.procedural.groove import swing_of
 from lofi.backends.procedural.mixer import bus_levels
 from lofi.backends.procedural.progressions import PROGRESSIONS
-from lofi.backends.procedural.vocabulary import STYLE_WORDS, VOCABULARY, Word
-from lofi.listen import rhythm, tone
-from lofi.listen.sound import Response, Sound, filtered
+from lofi.listen import tone
+from lofi.listen.sound import Response, Sound, filtered, spectra
 from tests.backends.procedural.hearing import Track, render
 from tests.backends.procedural.scores import passages, score
 
-SEEDS = range(31, 39)
-SECONDS = 16.0
+HELP = Path(__file__).parents[3] / "doc" / "lofi.txt"
 BASE = "lofi"
+HEARD_SEEDS = range(31, 39)
+WRITTEN_SEEDS = range(31, 47)
+CHOSEN_SEEDS = range(100, 164)
+SECONDS = 16.0
+CERTAIN = 99.0
+"""Stands for a figure that never moves without the word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What the help calls a figure, and the way it is promised to move."""
+
+    figure: str
+    way: int
+    always: bool = False
+
+
+def _chosen(name: str) -> Feature:
+    return Feature(name, 1, always=True)
+
+
+FEATURES: dict[str, Feature] = {
+    "style jazz": _chosen("style=jazz"),
+    "style ambient": _chosen("style=ambient"),
+    "style house": _chosen("style=house"),
+    "style rain": _chosen("style=rain"),
+    "chords: piano": _chosen("keys=piano"),
+    "chords: e-piano": _chosen("keys=ep"),
+    "chords: guitar": _chosen("keys=guitar"),
+    "chords: organ": _chosen("keys=organ"),
+    "lead: vibraphone": _chosen("lead=vibes"),
+    "lead: bells": _chosen("lead=bell"),
+    "lead: flute": _chosen("lead=flute"),
+    "lead: saxophone": _chosen("lead=reed"),
+    "lead: synth": _chosen("lead=lead"),
+    "pad below": _chosen("pad=pad"),
+    "strings below": _chosen("pad=strings"),
+    "double bass": _chosen("bass=upright"),
+    "no drums": _chosen("kit=none"),
+    "brushes": _chosen("kit=brush"),
+    "minor, always": _chosen("minor"),
+    "major": Feature("minor", -1),
+    "slower": Feature("tempo", -1),
+    "faster": Feature("tempo", 1),
+    "fewer notes": Feature("notes", -1),
+    "more notes": Feature("notes", 1),
+    "darker": Feature("brightness", -1),
+    "brighter": Feature("brightness", 1),
+    "wider room": Feature("room", 1),
+    "drier": Feature("room", -1),
+    "more noise": Feature("floor", 1),
+    "less noise": Feature("floor", -1),
+    "surf": Feature("surf", 1),
+    "unsteady pitch": Feature("detune", 1),
+    "fewer bits": Feature("bits", -1),
+    "more swing": Feature("swing", 1),
+    "jazz chords": Feature("jazz chords", 1),
+    "softer lead": Feature("lead level", -1),
+    "louder bass": Feature("bass level", 1),
+    "harder drums": Feature("drum velocity", 1),
+    "softer drums": Feature("drum velocity", -1),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A word, the figure it moves, and the way it moves it (+1, -1; 0: to a given value)."""
+    """A word, and the feature that the help says it moves."""
 
     word: str
-    figure: str
-    way: int
+    feature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +105,43 @@ class Outcome:
     promise: Promise
     before: float
     after: float
-    kept: int
-    """Seeds for which it moved the right way."""
-    effect: float
-    """Mean movement over its spread between seeds."""
+    kept: float
+    """Share of the seeds for which it moved the right way; of `always`, that ended there."""
     beyond: float
-    """Mean movement over the spread that the figure has without the word."""
+    """Mean movement over the spread from seed to seed without the word."""
 
     @property
     def ok(self) -> bool:
-        return self.kept >= len(SEEDS) - 1 and self.effect > 1
+        if FEATURES[self.promise.feature].always:
+            return self.kept == 1 and self.after == 1
+        return self.kept >= 7 / 8 and self.beyond > 1
+
+    @property
+    def shifts(self) -> bool:
+        """True if it is kept by more than the spread; what is certain may be so anyway."""
+        return self.ok and self.beyond > 1
+
+
+def promises() -> list[Promise]:
+    """Returns what the help promises, in its order.
+
+    Raises:
+        ValueError: the help has no such list, or a line of it cannot be read.
+    """
+    text = HELP.read_text(encoding="utf-8")
+    block = re.search(r"\*lofi-words\*\n(.*?)\n(?:==|\n\S)", text, re.DOTALL)
+    if block is None:
+        raise ValueError("the help lists no words")
+    found: list[Promise] = []
+    feature = ""
+    for line in block.group(1).splitlines():
+        row = re.fullmatch(r"    (\S.*?)  +(\S.*)| {8,}(\S.*)", line)
+        if row is None:
+            continue
+        feature = row.group(1) or feature
+        words = (row.group(2) or row.group(3)).split(",")
+        found += [Promise(word.strip(), feature) for word in words if word.strip()]
+    return found
 
 
 def _floor_db(sound: Sound, low_hz: float, high_hz: float) -> float:
@@ -63,8 +154,6 @@ def _floor_db(sound: Sound, low_hz: float, high_hz: float) -> float:
 
 def _detune_cents(sound: Sound) -> float:
     """How far spectral peaks wander from the tempered pitches."""
-    from lofi.listen.sound import spectra
-
     frame = 16384
     total = weight = 0.0
     for _, rows in spectra(sound.mono, frame, frame // 2, batch=64):
@@ -90,7 +179,7 @@ def _width(sound: Sound) -> float:
 
 
 def _surf_db(sound: Sound) -> float:
-    """The mean floor of all two seconds: a wave lifts it and lets it go."""
+    """The highest floor of any second: a wave lifts it, where hats and notes leave gaps."""
     band = filtered(sound.mono, sound.rate, Response(1500, 5000))
     size = sound.rate // 40
     frames = band[: len(band) // size * size].reshape(-1, size)
@@ -104,10 +193,6 @@ def _surf_db(sound: Sound) -> float:
 
 
 HEARD: dict[str, Callable[[Track], float]] = {
-    "tempo": lambda track: (
-        rhythm.tempo_near(rhythm.onsets(track.sound), float(track.facts["grid"]["bpm"])).bpm
-    ),
-    "onsets": lambda track: len(rhythm.peaks(rhythm.onsets(track.sound))) / track.sound.seconds,
     "brightness": lambda track: tone.colour(*tone.long_term(track.sound)).centroid_hz,
     "floor": lambda track: _floor_db(track.sound, 2000, 7000),
     "surf": lambda track: _surf_db(track.sound),
@@ -163,6 +248,7 @@ def _drum_velocity(prompt: str, seed: int) -> float:
 WRITTEN: dict[str, Callable[[str, int], float]] = {
     "minor": lambda prompt, seed: float(score(prompt=prompt, seed=seed).settings.key.minor),
     "notes": _notes_per_sec,
+    "tempo": lambda prompt, seed: score(prompt=prompt, seed=seed).settings.grid_bpm,
     "swing": lambda prompt, seed: swing_of(score(prompt=prompt, seed=seed).settings).sixteenth,
     "bits": lambda prompt, seed: float(score(prompt=prompt, seed=seed).settings.bits),
     "jazz chords": _jazz_bars,
@@ -170,104 +256,73 @@ WRITTEN: dict[str, Callable[[str, int], float]] = {
     "bass level": lambda prompt, seed: _level(prompt, seed, "bass"),
     "drum velocity": _drum_velocity,
 }
-"""Figures taken from the score."""
+"""Figures taken from the score. That a track keeps its tempo is heard in the other soak."""
 
 
-def promises(word: str) -> list[Promise]:
-    """Returns what a word promises, the plainest first."""
-    found: list[Promise] = []
-    if word in STYLE_WORDS:
-        found.append(Promise(word, f"style={STYLE_WORDS[word]}", 0))
-    meaning = VOCABULARY.get(word)
-    if meaning is not None:
-        found += _of(word, meaning)
-    return found
+@lru_cache(maxsize=4096)
+def written(figure: str, prompt: str, seed: int) -> float:
+    """Returns a figure of the score, or 1 or 0 for a choice such as `keys=piano`."""
+    if figure in WRITTEN:
+        return WRITTEN[figure](prompt, seed)
+    role, value = figure.split("=")
+    settings = score(prompt=prompt, seed=seed).settings
+    has = settings.style.name if role == "style" else getattr(settings, role)
+    return float(has == value)
 
 
-def _of(word: str, meaning: Word) -> list[Promise]:
-    named = [
-        Promise(word, f"{role}={getattr(meaning, role)}", 0)
-        for role in ("keys", "lead", "bass", "kit", "pad")
-        if getattr(meaning, role) is not None
-    ]
-    figures = {
-        "tempo": meaning.tempo,
-        "minor": meaning.minor,
-        "notes": meaning.density,
-        "onsets": meaning.density if abs(meaning.density) >= 0.3 else 0.0,
-        "brightness": meaning.bright,
-        "room": meaning.reverb,
-        "floor": meaning.noise + meaning.rain,
-        "surf": meaning.waves,
-        "detune": meaning.wobble if abs(meaning.wobble) >= 0.15 else 0.0,
-        "swing": meaning.swing,
-        "bits": float(meaning.bits),
-        "jazz chords": meaning.jazz,
-        "lead level": meaning.lead_level,
-        "bass level": meaning.bass_level,
-        "drum velocity": meaning.drums_level,
-    }
-    moved = [
-        Promise(word, figure, 1 if amount > 0 else -1)
-        for figure, amount in sorted(figures.items(), key=lambda item: -abs(item[1]))
-        if amount != 0
-    ]
-    return named + moved
-
-
-def measure(promise: Promise, base: dict[int, Track], said: dict[int, Track]) -> Outcome:
-    """Returns how a promise was kept; `base` and `said` are rendered tracks by seed."""
-    if "=" in promise.figure:
-        role, value = promise.figure.split("=")
-        hits = [_has(role, value, f"{BASE} {promise.word}", seed) for seed in SEEDS]
-        misses = [_has(role, value, BASE, seed) for seed in SEEDS]
-        before, after = float(np.mean(misses)), float(np.mean(hits))
-        return Outcome(promise, before, after, sum(hits), 9.0, 9.0)
-    before, after = [], []
-    for seed in SEEDS:
-        if promise.figure in HEARD:
-            before.append(HEARD[promise.figure](base[seed]))
-            after.append(HEARD[promise.figure](said[seed]))
-        else:
-            before.append(WRITTEN[promise.figure](BASE, seed))
-            after.append(WRITTEN[promise.figure](f"{BASE} {promise.word}", seed))
-    return judged(promise, before, after)
+def seeds_of(feature: Feature) -> range:
+    """Returns the seeds over which a feature is measured: many where it costs little."""
+    if feature.figure in HEARD:
+        return HEARD_SEEDS
+    choice = "=" in feature.figure or feature.figure in ("minor", "tempo")
+    return CHOSEN_SEEDS if choice else WRITTEN_SEEDS
 
 
 def judged(promise: Promise, before: Sequence[float], after: Sequence[float]) -> Outcome:
     """Returns the outcome of a figure without and with the word, seed by seed."""
-    moved = promise.way * (np.asarray(after) - np.asarray(before))
-    if promise.figure == "minor":
-        # A seed that was minor already cannot become more so: count where it ends up.
-        wanted = 1.0 if promise.way > 0 else 0.0
-        kept = int(np.sum(np.asarray(after) == wanted))
-        spread = float(np.std(before)) + 1e-9
-        beyond = float(np.mean(moved)) / spread
-        return Outcome(promise, float(np.mean(before)), float(np.mean(after)), kept, 9.0, beyond)
-    kept = int(np.sum(moved > 0))
-    shift = float(np.mean(moved))
-    effect = min(99.0, shift / (float(np.std(moved)) + 1e-9))
-    beyond = min(99.0, shift / (float(np.std(before)) + 1e-9))
-    return Outcome(promise, float(np.mean(before)), float(np.mean(after)), kept, effect, beyond)
+    feature = FEATURES[promise.feature]
+    moved = feature.way * (np.asarray(after) - np.asarray(before))
+    if feature.figure == "minor" or feature.always:
+        # A seed that was there already cannot move: count where it ends up.
+        kept = float(np.mean(np.asarray(after) == (1.0 if feature.way > 0 else 0.0)))
+    else:
+        kept = float(np.mean(moved > 0))
+    spread, shift = float(np.std(before)), float(np.mean(moved))
+    beyond = min(CERTAIN, shift / spread) if spread > 0 else CERTAIN * float(np.sign(shift))
+    return Outcome(promise, float(np.mean(before)), float(np.mean(after)), kept, beyond)
 
 
-def _has(role: str, value: str, prompt: str, seed: int) -> bool:
-    settings = score(prompt=prompt, seed=seed).settings
-    if role == "style":
-        return settings.style.name == value
-    return getattr(settings, role) == value
+class Survey:
+    """Measures promises; renders what must be heard, once a word."""
 
+    def __init__(self) -> None:
+        self._base: dict[str, list[float]] = {}
 
-def survey(words: Sequence[str]) -> Iterator[Outcome]:
-    """Yields every promise of `words` as measured; renders what must be heard."""
-    base = {seed: render(prompt=BASE, seed=seed, duration_sec=SECONDS) for seed in SEEDS}
-    for word in words:
-        found = promises(word)
-        said: dict[int, Track] = {}
-        if any(promise.figure in HEARD for promise in found):
-            said = {
-                seed: render(prompt=f"{BASE} {word}", seed=seed, duration_sec=SECONDS)
-                for seed in SEEDS
-            }
-        for promise in found:
-            yield measure(promise, base, said)
+    def outcomes(self, asked: Sequence[Promise]) -> Iterator[Outcome]:
+        """Yields every promise as measured, word by word."""
+        for word in dict.fromkeys(promise.word for promise in asked):
+            prompt = f"{BASE} {word}"
+            figures: dict[str, list[float]] = {}
+            mine = [promise for promise in asked if promise.word == word]
+            wanted = {FEATURES[promise.feature].figure for promise in mine} & HEARD.keys()
+            if wanted:
+                figures = self._heard(prompt, wanted)
+            if wanted - self._base.keys():
+                self._base = self._heard(BASE, set(HEARD))
+            for promise in mine:
+                feature = FEATURES[promise.feature]
+                if feature.figure in HEARD:
+                    before, after = self._base[feature.figure], figures[feature.figure]
+                else:
+                    seeds = seeds_of(feature)
+                    before = [written(feature.figure, BASE, seed) for seed in seeds]
+                    after = [written(feature.figure, prompt, seed) for seed in seeds]
+                yield judged(promise, before, after)
+
+    def _heard(self, prompt: str, figures: set[str]) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {figure: [] for figure in figures}
+        for seed in HEARD_SEEDS:
+            track = render(prompt=prompt, seed=seed, duration_sec=SECONDS)
+            for figure in figures:
+                found[figure].append(HEARD[figure](track))
+        return found
