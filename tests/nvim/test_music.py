@@ -164,6 +164,27 @@ def test_killing_neovim_fifty_times(program: Path, home: Home, tmp_path: Path) -
     KILLS.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
+def test_after_a_crash_bare_lofi_is_heard(open_editor: Open, home: Home, tmp_path: Path) -> None:
+    """The daemon plays on after a crash; `:Lofi` of a new Neovim must not pause that."""
+    options = {"defaults": {"duration_sec": 20}}
+    tape = tmp_path / "first.wav"
+    first = open_editor({**options, "audio": {"output": f"file:{tape}"}})
+    first.watch()
+    first.command("Lofi")
+    first.event("playback_start", 30)
+    first.event("generation_complete", 120)
+    until(lambda: recorded(tmp_path / "first.wav") > 0.5, 10, "music")
+    for pid in home.processes():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: home.processes() == [], 10, "nobody is left")
+    tape = tmp_path / "second.wav"
+    second = open_editor({**options, "audio": {"output": f"file:{tape}"}})
+    second.watch()
+    second.command("Lofi")
+    until(lambda: recorded(tape) > 0.5, 30, "music again")
+    assert second.lua("return require('lofi').is_playing()")
+
+
 def test_two_neovims_share_one_daemon(open_editor: Open, home: Home) -> None:
     first, second = open_editor(), open_editor()
     for editor in (first, second):

@@ -28,12 +28,23 @@ local function needs_setup(err)
   return err.code == 'DAEMON_NOT_FOUND' or err.hint:find('setup python', 1, true) ~= nil
 end
 
-local function start_or_toggle()
-  local stream = require('lofi.stream')
+---Whether nobody but this editor uses the daemon.
+---@return boolean
+local function is_only_client()
+  local own = (require('lofi.state').now.status or {}).daemon
+  return own ~= nil and own.clients == 1
+end
+
+---@param was_running boolean Before the command
+local function start_or_toggle(was_running)
+  local stream, player = require('lofi.stream'), require('lofi.player')
   local playback = require('lofi.state').now.playback
-  local is_loaded = playback.state ~= 'stopped' or (playback.playlist_length or 0) > 0
-  if is_loaded then
-    require('lofi.player').toggle()
+  if playback.state ~= 'stopped' and not was_running and is_only_client() then
+    -- Brought back from the last session. After a crash it plays on by itself: a toggle, which
+    -- arrives a moment later, would pause it.
+    player.resume()
+  elseif playback.state ~= 'stopped' or (playback.playlist_length or 0) > 0 then
+    player.toggle()
   elseif not stream.is_active() then
     stream.start()
   end
@@ -42,13 +53,14 @@ end
 ---@param call lofi.Call
 function M.run(call)
   -- The handshake tells what is loaded, and notifications keep that true: nothing is asked first.
+  local was_running = daemon.is_running()
   daemon.start(function(err)
     if err and needs_setup(err) then
       return offer_setup(call)
     elseif err then
       return require('lofi.ui').error(err)
     end
-    start_or_toggle()
+    start_or_toggle(was_running)
   end)
   vim.schedule(function()
     local progress = require('lofi.progress')
