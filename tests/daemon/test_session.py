@@ -40,6 +40,16 @@ def test_requests_are_offered_once_and_those_never_offered_are_kept(tmp_path: Pa
     assert session(path).offer() == []
 
 
+def test_what_is_kept_twice_over_is_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    session(path).keep([{"prompt": "a"}], NOTHING)
+    ending = session(path)
+    assert ending.offer() == [{"prompt": "a"}]
+    ending.keep([{"prompt": "b"}], NOTHING)
+    ending.keep([{"prompt": "c"}], NOTHING)
+    assert session(path).offer() == [{"prompt": "b"}, {"prompt": "c"}]
+
+
 def test_what_was_on_is_recalled_once_and_goes_on_only_after_a_fresh_crash(tmp_path: Path) -> None:
     path = tmp_path / "session.json"
     first = session(path)
@@ -197,6 +207,19 @@ def test_a_second_private_daemon_takes_no_living_one_for_crashed(home: Home) -> 
     assert second.initialize()["state"]["playback"]["state"] == "paused"
     assert second.call("status")["playback"]["state"] == "paused"
     assert first.call("status")["playback"]["state"] == "playing"
+
+
+def test_what_waited_is_offered_even_if_the_last_daemon_finished_its_job(home: Home) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    slow = first.call("generate", prompt="steps=10 step=0.1", backend="procedural", duration_sec=5)
+    first.event("generation_start", track_id=slow["track_id"])
+    first.call("generate", prompt="waits", backend="procedural", duration_sec=5)
+    assert first.call("shutdown", mode="after_current") == {"status": "shutting_down"}
+    assert first.ending(slow["track_id"])[0] == "generation_complete"
+    assert first.ended(20) == 0
+    second = home.caller("stdio")
+    assert [each["prompt"] for each in second.initialize()["unfinished"]] == ["waits"]
 
 
 def test_a_new_track_starts_although_an_old_one_is_paused_from_another_day(home: Home) -> None:

@@ -226,7 +226,7 @@ class App:
 
     async def _shut_down(self, mode: str) -> None:
         if mode == "after_current" and not self._leaving.is_set():
-            self._keep_unfinished(with_running=False)
+            await self._keep_session(with_running=False)
             self.house.orders.drop_waiting("shutdown")
             while any(lane.busy_job() for lane in self.house.lanes.values()):
                 self._job_changed.clear()
@@ -240,7 +240,9 @@ class App:
         house.handlers.is_closed = True
         if isinstance(self._server, SocketServer):
             self._server.hide()
-        self._keep_unfinished(with_running=True)
+        # Beside the rest: a slow disk must not hold up the silence.
+        keeping = self._group.create_task(self._guarded(self._keep_session(with_running=True)))
+        await asyncio.sleep(0)  # it has looked around before anything ends
         house.orders.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DOWNLOADS_LIMIT_SEC):
@@ -254,19 +256,20 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISK_LIMIT_SEC):
                 await asyncio.to_thread(house.library.close)
+                await keeping
         house.events.close()
         self._answering.set()
         await asyncio.sleep(0)
         await self._flush()
 
-    def _keep_unfinished(self, *, with_running: bool) -> None:
+    async def _keep_session(self, *, with_running: bool) -> None:
         jobs = self.house.orders.unfinished() if with_running else self.house.orders.queue.pending()
         requests = [
             {**job.request.params, "seed": job.take.seed, "batch_size": 1}
             for job in jobs
             if job.origin == "user"
         ]
-        self.house.session.keep(requests, self.house.player.memory())
+        await asyncio.to_thread(self.house.session.keep, requests, self.house.player.memory())
 
     async def _wait_for_lanes(self) -> None:
         lanes = self.house.lanes.values()

@@ -43,7 +43,8 @@ class Session:
         self._remember = remember
         self._on_disk = on_disk
         self._left: dict[str, Any] | None = None
-        self._has_offered = False
+        self._never_offered: list[dict[str, Any]] | None = None
+        self._kept: list[dict[str, Any]] = []
         self._has_recalled = False
         self._is_ours = False
         """The player was used here, or went on from what was left: the file tells of it now."""
@@ -55,12 +56,10 @@ class Session:
 
     def offer(self) -> list[dict[str, Any]]:
         """Returns the requests the last daemon left, the first time; nothing from then on."""
-        if self._has_offered:
-            return []
-        self._has_offered = True
-        offered = self._unfinished()
+        offered = self._earlier()
+        self._never_offered = []
         if offered:
-            self._write({**self._stored(), "unfinished": []})
+            self._write({**self._stored(), "unfinished": list(self._kept)})
         return offered
 
     def recall(self) -> tuple[Memory | None, bool]:
@@ -96,7 +95,7 @@ class Session:
             if self._is_over:
                 return
             value = {
-                "unfinished": [] if self._has_offered else self._unfinished(),
+                "unfinished": self._unfinished(),
                 **self._noted(is_open=True),
             }
             await self._on_disk(partial(self._note, value))
@@ -107,8 +106,8 @@ class Session:
         stay before them."""
         with self._writing:
             self._is_over = True
-        earlier = [] if self._has_offered else self._unfinished()
-        value = {"unfinished": [*earlier, *(dict(request) for request in requests)]}
+        self._kept += [dict(request) for request in requests]
+        value: dict[str, Any] = {"unfinished": self._unfinished()}
         if self._is_ours:
             value.update(self._noted(is_open=False, memory=memory))
         else:
@@ -138,8 +137,15 @@ class Session:
         return self._left
 
     def _unfinished(self) -> list[dict[str, Any]]:
-        items = self._stored().get("unfinished")
-        return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        return [*self._earlier(), *self._kept]
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        """Returns what the last daemon left, unless it was offered."""
+        if self._never_offered is None:
+            items = self._stored().get("unfinished")
+            listed = items if isinstance(items, list) else []
+            self._never_offered = [item for item in listed if isinstance(item, dict)]
+        return self._never_offered
 
     def _write(self, value: dict[str, Any]) -> None:
         try:
