@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lofi.catalog import BACKENDS, Backend, Variant, lm_component
+from lofi.catalog import BACKENDS, LM_SIZES, Backend, Variant, lm_component
 
 LYRIC_VOCABULARY = "lyric_vocabulary"
 
@@ -334,6 +334,13 @@ def order(backend: Backend, variant: Variant, lm_size: str | None = None) -> Ord
     if backend.type == "ace_step":
         names.append(LYRIC_VOCABULARY)
     return Order(backend.type, variant.name, tuple(table[name] for name in names))
+
+
+def planners(backend: Backend) -> tuple[Published, ...]:
+    """Returns the planners that go with a backend, smallest first."""
+    if backend.type != "ace_step_15":
+        return ()
+    return tuple(PUBLISHED[backend.type][lm_component(size)] for size in LM_SIZES)
 
 
 def size_bytes(backend: str, component: str) -> int:

@@ -134,6 +134,8 @@ def test_from_consent_to_a_track(
 
     verified = daemon.call("backend_verify", backend=backend, deep=True)
     assert verified["ok"], verified["files"]
+    has_planner = any("5Hz-lm" in row["name"] for row in verified["files"])
+    assert has_planner is ("lm_model" in choice)
     before = len(server.requests)
     made = daemon.call("generate", prompt="slow piano", backend=backend, seed=1, **request_params)
     assert "+" not in made["model_version"], "pinned weights carry the published name"
@@ -230,6 +232,22 @@ def test_a_model_with_wrong_bytes_is_repaired_file_by_file(home: Home, server: h
     asked = [line for line in server.requests[before:] if "/resolve/" in line]
     assert len(asked) == 1 and asked[0].endswith(WEIGHTS), "whole files are kept"
     assert daemon.call("backend_verify", backend="musicgen", deep=True)["ok"]
+    stop(daemon)
+
+
+def test_a_broken_planner_is_found_and_repaired(home: Home, server: hub.Hub) -> None:
+    daemon = start(home, server)
+    _installed(daemon, "ace-step-1.5", lm_model="0.6b")
+    name = "acestep-5Hz-lm-0.6B"
+    (home.path / "cache" / "lofi.nvim" / "ace-step-15" / name / "tokenizer.json").unlink()
+    verified = daemon.call("backend_verify", backend="ace-step-1.5")
+    wrong = [row["name"] for row in verified["files"] if "error" in row]
+    assert wrong == [f"{name}/tokenizer.json"]
+    _installed(daemon, "ace-step-1.5", components=[name], repair=True)
+    assert daemon.call("backend_verify", backend="ace-step-1.5", deep=True)["ok"]
+    daemon.call("backend_remove", backend="ace-step-1.5", confirm=True)
+    left = home.path / "cache" / "lofi.nvim" / "ace-step-15"
+    assert not [path for path in left.iterdir() if path.name[0] != "."], "planners go too"
     stop(daemon)
 
 
@@ -336,3 +354,38 @@ def test_wrong_wishes(home: Home, server: hub.Hub, params: dict[str, Any], code:
     assert daemon.refused("download_backend", consent=True, **params)["data"]["code"] == code
     assert not server.requests
     stop(daemon)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_command_line_installs_lists_and_repairs(home: Home, server: hub.Hub) -> None:
+    def lofi(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lofi", *words],
+            env={**home.environment, "HF_ENDPOINT": server.url},
+            cwd=home.path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    asked = lofi("setup", "musicgen")
+    assert asked.returncode == 1 and not server.requests, "nobody said yes"
+    assert "for a minute of music on this machine" in asked.stderr and "memory" in asked.stderr
+    done = lofi("setup", "musicgen", "--yes")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in lofi("setup", "--list").stdout.splitlines()]
+    assert rows[0][:3] == ["musicgen", "--variant", "small"] and "ready" in rows[0]
+    assert sum(row[0] == "ace-step-1.5" for row in rows) == 12, "nine variants, three planners"
+    weights = home.path / "cache" / "lofi.nvim" / "musicgen" / "small" / WEIGHTS
+    body = bytearray(weights.read_bytes())
+    body[-1] ^= 1
+    weights.write_bytes(body)
+    assert lofi("verify", "musicgen", "--deep").returncode == 1
+    repaired = lofi("setup", "musicgen", "--repair", "--yes")
+    assert repaired.returncode == 0 and WEIGHTS in repaired.stderr
+    assert lofi("verify", "musicgen", "--deep").returncode == 0
+    assert lofi("setup", "musicgen", "--repair").returncode == 0, "nothing to repair"
+    assert lofi("remove", "musicgen", "--yes").returncode == 0
+    assert not weights.exists()

@@ -141,7 +141,7 @@ def _wanted(params: DownloadBackend, backend: Backend, variant: Variant) -> Orde
     order = hub.order(backend, variant, lm_size)
     if not params.components:
         return order
-    known = {item.name: item for item in order.components}
+    known = {item.name: item for item in (*order.components, *hub.planners(backend))}
     for name in params.components:
         if name not in known:
             raise InvalidParams(

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from lofi import hub
-from lofi.catalog import LM_SIZES, Backend, Variant, lm_component
+from lofi.catalog import Backend, Variant
 from lofi.checkpoints import RECORD
 from lofi.daemon.inventory import STAGING, Inventory
 from lofi.errors import InvalidParams
@@ -28,8 +28,8 @@ def remove(inventory: Inventory, models: Path, backend: Backend, variant: Varian
     ]
     kept = {name for other in others for name in other.components}
     names = [item.name for item in hub.order(backend, variant).components]
-    if backend.type == "ace_step_15" and not others:
-        names += [lm_component(size) for size in LM_SIZES]
+    if not others:
+        names += [item.name for item in hub.planners(backend)]
     folders = [models / name for name in names if name not in kept]
     for folder in folders:
         if folder.is_dir() and not _is_ours(folder):

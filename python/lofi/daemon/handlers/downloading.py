@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from lofi import catalog, hub
@@ -44,6 +45,12 @@ class Downloading:
     async def verify(self, call: Call) -> dict[str, Any]:
         backend, variant = self._named(call)
         models, order = self._paths.models(backend.type), hub.order(backend, variant)
+        planners = [
+            item
+            for item in hub.planners(backend)
+            if self._inventory.component(backend, item.name).status != "missing"
+        ]
+        order = replace(order, components=(*order.components, *planners))
         rows = await asyncio.to_thread(verify, models, order, deep=call.params.deep)
         return {"ok": not any("error" in row for row in rows), "files": rows}
 
