@@ -133,7 +133,7 @@ def capture(program: Path, home: Home) -> str:
         terminal.wait(20, "music.py")
         terminal.type(":Lofi")
         terminal.wait(40, "▶ 0:0")
-        terminal.type(":Lofi generate rainy night, jazzy piano 120")
+        terminal.type(":Lofi generate rainy night, jazzy piano 120 backend=procedural")
         terminal.wait(60, "generating", "◌")
         terminal.type(":Lofi status")
         terminal.wait(20, "playing", "volume")
