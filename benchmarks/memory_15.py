@@ -16,7 +16,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,10 +71,8 @@ class Watch:
 
 @contextmanager
 def _left_early() -> Iterator[None]:
-    try:
+    with suppress(GenerationCancelled):
         yield
-    except GenerationCancelled:
-        pass
 
 
 class Interrupted:
@@ -100,7 +98,7 @@ def stages(pipeline: Pipeline, check: Interrupted, seconds: float) -> dict[str, 
     request = Request(prompt="rain on a window, felt piano", duration_sec=seconds, seed=1, steps=1)
     check.layers = None
     rendering = pipeline.rendering(request, check)
-    needs = pipeline.stages.needs(rendering.frames, pipeline.tile_frames, rendering.rows)
+    needs = rendering.needs(pipeline.tile_frames)
     grown: dict[str, int] = {}
     highest = 0
     for need, run in zip(needs, (_encode, _diffuse, _decode), strict=True):

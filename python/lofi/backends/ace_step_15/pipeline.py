@@ -122,7 +122,11 @@ class Pipeline:
             return
         guard_paging(device)
         enough = yield from wait_for_memory(device, self._model, check)
-        needs = self._stages.needs(rendering.frames, self.tile_frames, rendering.rows)
+        needs = [
+            need
+            for name, need in zip(STAGES, rendering.needs(self.tile_frames), strict=True)
+            if self._stages.device(name) == device  # not those that compute wrongly there
+        ]
         held = self._stages.on_device_bytes()
         chosen = plan(needs, device, free_bytes(device) + held, self._model.offload).residency
         if not enough and chosen is Residency.NONE:

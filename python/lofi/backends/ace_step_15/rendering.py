@@ -21,6 +21,7 @@ from lofi.backends.ace_step_15.stages import StageName, Stages
 from lofi.backends.ace_step_15.text import LYRIC_LIMIT, TEXT_LIMIT, TextEncoder
 from lofi.worker.backend import Check, Event, Notice, Phase, Sound, Step, Stretch
 from lofi.worker.device import name_of
+from lofi.worker.memory import Need
 from lofi.worker.retreats import Footing, Limits, withstand
 
 T = TypeVar("T")
@@ -85,12 +86,22 @@ class Rendering:
         """Latent frames encoded at once."""
         return self._means.encode_frames
 
+    def needs(self, tile_frames: int) -> list[Need]:
+        """What this rendering needs, stage by stage, when it decodes `tile_frames` at once."""
+        request = self.request
+        has_sounds = request.source is not None or request.reference is not None
+        return self.stages.needs(
+            self.frames, tile_frames, self.rows, self.encode_frames if has_sounds else 0
+        )
+
     @property
     def rows(self) -> int:
-        """Rows of text and lyrics that the decoder will attend to."""
-        text, lyrics = self.outline.prompts()["main"]
+        """Rows of text and lyrics that the decoder will attend to, under all its prompts."""
         tokenizer = self.stages.tokenizer
-        return len(tokenizer.ids(text, TEXT_LIMIT)) + len(tokenizer.ids(lyrics, LYRIC_LIMIT))
+        return sum(
+            len(tokenizer.ids(text, TEXT_LIMIT)) + len(tokenizer.ids(lyrics, LYRIC_LIMIT))
+            for text, lyrics in self.outline.prompts().values()
+        )
 
     # Stages --------------------------------------------------------------------------------------
 
@@ -111,10 +122,7 @@ class Rendering:
             self.stages.stand(stage, footing, self._check)
             yield from attempt(footing)
 
-        needs = {
-            need.module: need
-            for need in self.stages.needs(self.frames, tile_frames or 1, self.rows)
-        }
+        needs = {need.module: need for need in self.needs(tile_frames or 1)}
         yield from withstand(
             doing,
             on,

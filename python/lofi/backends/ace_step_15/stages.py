@@ -9,10 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lofi.backends.ace_step_15 import needs
 from lofi.backends.ace_step_15.adapters import Adapter, Merger
-from lofi.backends.ace_step_15.config import HOP
 from lofi.backends.ace_step_15.text import LYRIC_LIMIT, TEXT_LIMIT, TextTokenizer
-from lofi.backends.ace_step_15.tiles import DECODE_OVERLAP
 from lofi.backends.ace_step_15.weights import (
     Bundle,
     load_model,
@@ -29,8 +28,6 @@ from lofi.worker.residents import Residency, Residents, module_bytes
 from lofi.worker.retreats import Footing
 from lofi.worker.weights import cast_bytes, own_bytes
 
-FULL_CHANNELS = 128
-"""Channels of the published autoencoder's last block."""
 MAX_ROWS = TEXT_LIMIT + LYRIC_LIMIT
 StageName = Literal["text", "dit", "vae"]
 STAGES: tuple[StageName, ...] = ("text", "dit", "vae")
@@ -174,31 +171,33 @@ class Stages:
             self._merger = Merger(decoder)
         self._merger.apply(adapters, check)
 
-    def needs(self, frames: int, tile_frames: int, rows: int = MAX_ROWS) -> list[Need]:
+    def needs(
+        self, frames: int, tile_frames: int, rows: int = MAX_ROWS, encode_frames: int = 0
+    ) -> list[Need]:
         """What a job of `frames` latent frames needs, stage by stage.
 
         Args:
+            tile_frames: latent frames decoded at once.
             rows: of text and lyrics that the decoder attends to.
+            encode_frames: latent frames encoded at once; 0 for a job without sounds.
         """
-        config, text = self.bundle.config, self.bundle.text_config
-        tokens = -(-frames // config.patch)
-        width = config.decoder
-        item = self.dtype("dit").itemsize
-        heads = 2 * width.heads * config.head_dim + 2 * width.kv_heads * config.head_dim
-        # the widest moment of a layer is its feed-forward (gate, up, product) beside the residual
-        layer = tokens * max(3 * width.inner_size + 3 * width.size, 3 * heads + 3 * width.size)
-        memory = rows * 2 * width.kv_heads * config.head_dim * config.decoder_layers
-        latents = frames * config.latent_channels * 4 * 12
-        vae = self.bundle.vae_config
-        codec_item = self.dtype("vae").itemsize
-        core = max(1, min(frames, tile_frames) - 2 * DECODE_OVERLAP) * HOP * vae.decoder_channels
-        # measured on full-size tiles: a few tensors of the last block, reordered weights, the rest
-        scale = vae.decoder_channels**2 / FULL_CHANNELS**2
-        tile = core * (5 * codec_item + 4) + int(scale * codec_item * 40 * 2**20)
+        bundle, precise = self.bundle, self.dtype("vae")
+        sounds = max(
+            needs.decoding_bytes(bundle.vae_config, min(frames, tile_frames), precise),
+            needs.encoding_bytes(bundle.vae_config, encode_frames, precise),
+        )
         return [
-            Need("text", self._size("text"), rows * text.width.inner_size * 4 * item),
-            Need("dit", self._size("dit"), (layer + memory) * item + latents),
-            Need("vae", self._size("vae"), tile + latents),
+            Need(
+                "text",
+                self._size("text"),
+                needs.text_bytes(bundle.text_config, rows, self.dtype("text")),
+            ),
+            Need(
+                "dit",
+                self._size("dit"),
+                needs.diffusion_bytes(bundle.config, frames, rows, self.dtype("dit")),
+            ),
+            Need("vae", self._size("vae"), sounds + needs.latent_bytes(bundle.config, frames)),
         ]
 
     def weight_bytes(self) -> int:
