@@ -29,7 +29,7 @@ $(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.base
 	$(PIP) $(TORCH_INDEX) torch
-	$(PIP) -e '.[neural,dev]'
+	$(PIP) -e '.[neural,lyrics,dev]'
 	@touch $@
 
 music: $(VENV)/.base
