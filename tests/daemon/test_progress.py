@@ -84,3 +84,15 @@ def test_a_guess_that_was_far_too_short_does_not_pretend_to_be_nearly_done() -> 
         progress.advance(step, 100, 2.0 + 3.0 * step)
     assert progress.to_wire(8.0)["percent"] <= 50
     assert progress.remaining_sec(8.0) == 294.0
+
+
+def test_no_word_of_an_answer_of_unknown_length_is_taken_for_its_last() -> None:
+    progress = Progress({"planning": 20.0, "diffusion": 10.0}, 0.0)
+    progress.begin("planning", 0, 0.0)
+    for done in range(1, 6):
+        progress.advance(done, 0, done / 10)
+    assert progress.counts == (5, 0)
+    assert progress.remaining_sec(0.5) == 29.5
+    progress.begin("planning", 50, 1.0)
+    progress.advance(1, 0, 1.5)
+    assert progress.counts == (1, 50), "the phase itself has said how many"

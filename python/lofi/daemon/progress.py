@@ -56,12 +56,13 @@ class Progress:
             self.total_steps = total
 
     def advance(self, done: int, total: int, now: float) -> None:
-        """`done` of the phase's `total` steps are finished."""
+        """`done` of the phase's `total` steps are finished; total 0: as the phase said."""
         if self._first_done is None and done > 0:
             self._first_done = (done, now)
         if done > self._done:
             self._last_done_at = now
-        self._done, self._total = max(done, self._done), max(total, done)
+        known = total or self._total
+        self._done, self._total = max(done, self._done), max(known, done) if known else 0
         if self.phase in STEPPED_PHASES:
             self.total_steps = max(self.total_steps, total)
             self.step = min(max(self.step, done), self.total_steps)
