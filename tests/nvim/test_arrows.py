@@ -56,9 +56,10 @@ ALLOWED = {
     "command": CORE | {"ui", "commands"},
     "types": set(),
 }
-COMMANDS = CORE | {"init", "acquisition", "actions", "answer", "choices", "daemon", "environment", "float",
-                   "generate", "installation", "launch", "logview", "models", "picker",
-                   "planning", "player", "progress", "sheet", "stream", "ui"}  # fmt: skip
+COMMANDS = CORE | set(
+    "init acquisition actions answer choices daemon environment float generate installation launch"
+    " logview models picker planning player progress sheet stream ui".split()
+)
 FILES = sorted((REPO / "lua" / "lofi").rglob("*.lua"))
 
 
