@@ -46,3 +46,13 @@ def test_a_measure_that_fails_is_no_error_and_not_repeated(tmp_path: Path) -> No
 
     asyncio.run(twice())
     assert asked.read_text() == "x"
+
+
+def test_a_disk_that_keeps_nothing_and_a_process_that_does_not_start_are_no_errors(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    measured = Machine(tmp_path / "file" / "speed.json", says('{"gflops": 9, "gbps": 5}'))
+    assert asyncio.run(measured.measured()) == Speed(9.0, 5.0)
+    missing = Machine(tmp_path / "speed.json", [str(tmp_path / "no such program")])
+    assert asyncio.run(missing.measured()) is None

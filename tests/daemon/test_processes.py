@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,25 @@ def test_the_end_of_stdin_ends_everything_within_a_second(home: Home) -> None:
     assert caller.ended() == 0
     gone(home, GONE_SEC)
     assert time.monotonic() - began < limit(GONE_SEC)
+
+
+def test_a_measure_of_the_machine_ends_with_its_daemon(home: Home) -> None:
+    noted = home.path / "measuring"
+    caller = home.caller("stdio", BAND_MEASURES_LONG=str(noted))
+    caller.send("get_backends")
+    until(lambda: noted.exists() and noted.read_text(), 10, "the measure")
+    caller.hang_up()
+    assert caller.ended() == 0
+    import subprocess as sp
+
+    print(
+        sp.run(
+            ["ps", "-o", "pid,ppid,stat,args", "-p", noted.read_text()],
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
+    assert not Path(f"/proc/{noted.read_text()}").exists()
 
 
 @pytest.mark.parametrize(

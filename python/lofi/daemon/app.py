@@ -244,6 +244,7 @@ class App:
         keeping = self._group.create_task(self._guarded(self._keep_session(with_running=True)))
         await asyncio.sleep(0)  # it has looked around before anything ends
         house.orders.close()
+        house.machine.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DOWNLOADS_LIMIT_SEC):
                 await house.downloads.close()

@@ -93,8 +93,8 @@ class House:
         self.inventory = Inventory(paths, settings)
         sources = Sources(self.library.cache, paths, settings)
         self.probe = Probe(paths.devices_file, self._has_neural_backend, worker_command("probe"))
-        machine = Machine(paths.speed_file, worker_command("speed"))
-        estimates = Estimates(self.inventory, timings, machine, settings)
+        self.machine = Machine(paths.speed_file, worker_command("speed"))
+        estimates = Estimates(self.inventory, timings, self.machine, settings)
         self.orders = Orders(self.inventory, sources)
         studio = Studio(
             queue=Queue[Job](),

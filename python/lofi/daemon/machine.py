@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from lofi.daemon import durable
 from lofi.daemon.worker_process import worker_environment
+from lofi.errors import LofiError
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Machine:
         self._speed = _speed(kept) if kept.get("machine") == _here() else None
         self.has_measured = False
         self._measuring = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def speed(self) -> Speed | None:
@@ -66,30 +69,39 @@ class Machine:
                     await asyncio.to_thread(self._keep, self._speed)
         return self._speed
 
+    def close(self) -> None:
+        """Ends a measure under way: no process outlives its daemon."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
     async def _ask(self) -> Mapping[str, object]:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=worker_environment(os.environ),
-        )
         try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=worker_environment(os.environ),
+            )
             async with asyncio.timeout(LIMIT_SEC):
-                answer, _ = await process.communicate()
+                answer, _ = await self._process.communicate()
             value = json.loads(answer)
-        except (TimeoutError, ValueError) as error:
+        except (OSError, ValueError) as error:
             logger.warning("the speed could not be measured: %s", error or "no answer")
             return {}
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            self.close()
+            if self._process is not None:
+                await self._process.wait()
         return value if isinstance(value, dict) else {}
 
     def _keep(self, speed: Speed) -> None:
-        durable.make_folder(self._path.parent)
-        durable.write_json(self._path, {**asdict(speed), "machine": _here()})
+        try:
+            durable.make_folder(self._path.parent)
+            durable.write_json(self._path, {**asdict(speed), "machine": _here()})
+        except LofiError as error:  # the next daemon measures again
+            logger.warning("%s", error)
 
 
 def _here() -> str:
