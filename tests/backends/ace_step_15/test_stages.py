@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,30 @@ def test_weights_that_would_not_fit_cast_stay_as_they_are_stored(
     assert needs["text"] == needs["dit"] == 0 < needs["vae"], "mapped weights take no memory"
     assert np.isfinite(heard(list(made.render(REQUEST)))).all()
     assert not told(list(made.load())), "said once"
+
+
+def test_weights_that_are_on_the_device_wait_for_no_memory(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "lofi.backends.ace_step_15.pipeline"
+    waits: list[str] = []
+
+    def wait(device: str, *_: object) -> Generator[Event, None, bool]:
+        waits.append(device)
+        yield from ()
+        return True
+
+    monkeypatch.setattr(f"{module}.wait_for_memory", wait)
+    monkeypatch.setattr(f"{module}.free_bytes", lambda _: 1 << 40)
+    held = 0
+    monkeypatch.setattr(Stages, "on_device_bytes", lambda _: held)
+    monkeypatch.setattr(pipeline.stages, "policy", replace(pipeline.stages.policy, device="mps"))
+    rendering = pipeline.rendering(REQUEST)
+    list(pipeline.place(rendering))
+    assert waits == ["mps"]
+    held = 1 << 30
+    list(pipeline.place(rendering))
+    assert waits == ["mps"], "what they need they have"
 
 
 def test_needs_grow_with_length_and_count_the_weights(pipeline: Pipeline) -> None:

@@ -74,6 +74,16 @@ def test_takes_share_one_plan(backend: AceStep15, folder: Path) -> None:
     assert not np.array_equal(first.samples, second.samples)
 
 
+def test_another_planner_thinks_anew(backend: AceStep15, tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path)
+    for size in ("0.6B", "1.7B"):
+        ace_step_15_lm.write(folder, size, salt=size)
+    first = ran(backend, folder, {**THINKING, "seed": 1})
+    second = ran(backend, folder, {**THINKING, "seed": 1, "lm_model": "1.7b"})
+    assert "planning" in second.phases
+    assert second.facts["plan"] != first.facts["plan"]
+
+
 def test_a_sound_is_understood_through_the_codec(
     backend: AceStep15, folder: Path, tmp_path: Path
 ) -> None:

@@ -38,7 +38,8 @@ class AceStep15:
         self._pipeline: Pipeline | None = None
         self._key: tuple[Any, ...] = ()
         self._planner = Planner()
-        self._planned: tuple[Brief, int, Plan] | None = None
+        self._planned: tuple[tuple[str, Brief, int], Plan] | None = None
+        """The last plan, and of what: planner, brief and seed."""
 
     def load(self, job: Job, check: Check) -> Iterator[Event]:
         """Brings the job's variant into memory; cheap when it is already there."""
@@ -87,14 +88,16 @@ class AceStep15:
         self, pipeline: Pipeline, recipe: Mapping[str, Any], model: Model, check: Check
     ) -> Generator[Event, None, Mapping[str, Any]]:
         """The recipe with what the planner found; takes of one request share the plan."""
-        brief, seed = Brief.of(recipe), int(recipe.get("lm_seed", recipe["seed"]))
-        known = self._planned
-        if known is not None and known[:2] == (brief, seed):
-            yield Facts(known[2].facts())
-            return _with_plan(recipe, known[2])
-        yield from self._wake(pipeline, str(recipe["lm_model"]), model, check)
+        size, brief = str(recipe["lm_model"]), Brief.of(recipe)
+        seed = int(recipe.get("lm_seed", recipe["seed"]))
+        if self._planned is not None and self._planned[0] == (size, brief, seed):
+            plan = self._planned[1]
+            yield from plan.notices
+            yield Facts(plan.facts())
+            return _with_plan(recipe, plan)
+        yield from self._wake(pipeline, size, model, check)
         plan = yield from self._planner.planning(brief, seed, check)
-        self._planned = (brief, seed, plan)
+        self._planned = ((size, brief, seed), plan)
         self._rest(pipeline)
         return _with_plan(recipe, plan)
 

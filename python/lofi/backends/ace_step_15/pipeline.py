@@ -121,15 +121,18 @@ class Pipeline:
         if device.startswith("cpu"):
             return
         guard_paging(device)
-        enough = yield from wait_for_memory(device, self._model, check)
+        held = self._stages.on_device_bytes()
+        enough = True
+        if not held:  # else this model's own weights fill what is waited for
+            enough = yield from wait_for_memory(device, self._model, check)
         needs = [
             need
             for name, need in zip(STAGES, rendering.needs(self.tile_frames), strict=True)
             if self._stages.device(name) == device  # not those that compute wrongly there
         ]
-        held = self._stages.on_device_bytes()
-        chosen = plan(needs, device, free_bytes(device) + held, self._model.offload).residency
-        if not enough and chosen is Residency.NONE:
+        offload = self._model.offload
+        chosen = plan(needs, device, free_bytes(device) + held, offload).residency
+        if not enough and chosen is Residency.NONE and offload == "auto":
             chosen = Residency.SEQUENTIAL
         self._stages.settle(chosen)
 
