@@ -222,6 +222,24 @@ def test_what_waited_is_offered_even_if_the_last_daemon_finished_its_job(home: H
     assert [each["prompt"] for each in second.initialize()["unfinished"]] == ["waits"]
 
 
+def test_what_comes_while_the_rest_is_being_kept_is_refused_not_lost(home: Home) -> None:
+    home.state.mkdir(parents=True)
+    os.mkfifo(home.state / "session.json")  # a disk that lets the keeping wait
+    daemon = home.caller("stdio")
+    daemon.initialize(resume=False)
+    slow = daemon.call("generate", prompt="steps=10 step=0.1", backend="procedural", duration_sec=5)
+    daemon.event("generation_start", track_id=slow["track_id"])
+    waits = daemon.call("generate", prompt="waits", backend="procedural", duration_sec=5)
+    daemon.send("shutdown", mode="after_current")
+    assert daemon.ending(waits["track_id"])[1]["reason"] == "shutdown"
+    late = daemon.refused("generate", prompt="late", backend="procedural", duration_sec=5)
+    assert late["data"]["code"] == "SHUTTING_DOWN"
+    (home.state / "session.json").write_text("{}")
+    assert daemon.ended(20) == 0
+    kept = json.loads((home.state / "session.json").read_text())["unfinished"]
+    assert [each["prompt"] for each in kept] == ["waits"]
+
+
 def test_a_new_track_starts_although_an_old_one_is_paused_from_another_day(home: Home) -> None:
     first = home.caller("stdio")
     first.initialize()

@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Literal
 
 from lofi.daemon import options, residence
 from lofi.daemon.durable import FileLock
 from lofi.daemon.house import House, WorkerCommand
+from lofi.daemon.jobs import Job
 from lofi.daemon.peer import Peer, Wire
 from lofi.daemon.server import SocketServer, StdioServer, protocol_descriptors
 from lofi.daemon.worker_process import worker_command as own_worker_command
@@ -226,8 +227,9 @@ class App:
 
     async def _shut_down(self, mode: str) -> None:
         if mode == "after_current" and not self._leaving.is_set():
-            await self._keep_session(with_running=False)
+            keeping = self._keep_session(self.house.orders.queue.pending())
             self.house.orders.drop_waiting("shutdown")
+            await keeping
             while any(lane.busy_job() for lane in self.house.lanes.values()):
                 self._job_changed.clear()
                 await self._job_changed.wait()
@@ -241,8 +243,8 @@ class App:
         if isinstance(self._server, SocketServer):
             self._server.hide()
         # Beside the rest: a slow disk must not hold up the silence.
-        keeping = self._group.create_task(self._guarded(self._keep_session(with_running=True)))
-        await asyncio.sleep(0)  # it has looked around before anything ends
+        unfinished = house.orders.unfinished()
+        keeping = self._group.create_task(self._guarded(self._keep_session(unfinished)))
         house.orders.close()
         house.machine.close()
         with contextlib.suppress(TimeoutError):
@@ -263,14 +265,14 @@ class App:
         await asyncio.sleep(0)
         await self._flush()
 
-    async def _keep_session(self, *, with_running: bool) -> None:
-        jobs = self.house.orders.unfinished() if with_running else self.house.orders.queue.pending()
+    def _keep_session(self, jobs: Sequence[Job]) -> Coroutine[Any, Any, None]:
+        """Looks around at once; what it returns writes down what it saw."""
         requests = [
             {**job.request.params, "seed": job.take.seed, "batch_size": 1}
             for job in jobs
             if job.origin == "user"
         ]
-        await asyncio.to_thread(self.house.session.keep, requests, self.house.player.memory())
+        return asyncio.to_thread(self.house.session.keep, requests, self.house.player.memory())
 
     async def _wait_for_lanes(self) -> None:
         lanes = self.house.lanes.values()
