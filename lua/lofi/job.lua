@@ -106,7 +106,6 @@ end)
 events.on('generation_cancelled', function(data)
   for _, job in ipairs(take_out(data.track_id)) do
     local err = errors.new('GENERATION_CANCELLED', 'the track was cancelled', '', data)
-    err.rpc_code = -32013
     ended(job, data.track_id, err)
   end
 end)

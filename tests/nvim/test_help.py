@@ -64,12 +64,24 @@ def test_every_parameter_is_listed(editor: Editor) -> None:
     assert listed == set(editor.lua("return require('lofi.parameters').names()"))
 
 
-def test_every_error_has_a_tag(editor: Editor) -> None:
-    def codes(kind: type[errors.LofiError]) -> set[str]:
-        return {kind.code}.union(*(codes(child) for child in kind.__subclasses__()))
+def test_every_error_has_a_tag_and_its_number(editor: Editor) -> None:
+    def numbers(kind: type[errors.LofiError]) -> dict[str, int]:
+        found = {kind.code: kind.number}
+        for child in kind.__subclasses__():
+            found |= numbers(child)
+        return found
 
-    local = set(editor.lua("return vim.tbl_keys(require('lofi.errors').LOCAL)"))
-    assert {f"lofi-{code}" for code in codes(errors.LofiError) | local} <= TAGS
+    known = editor.lua("return require('lofi.errors').NUMBERS")
+    assert known.items() >= numbers(errors.LofiError).items()
+    assert len(set(known.values())) == len(known)
+    assert {f"lofi-{code}" for code in known} <= TAGS
+    told = editor.lua(
+        """
+        local failure = { code = 'INSUFFICIENT_MEMORY', message = 'm', hint = 'h' }
+        return require('lofi.errors').from_notification(failure).rpc_code
+        """
+    )
+    assert told == errors.InsufficientMemory.number
 
 
 def test_the_help_is_well_formed(editor: Editor) -> None:
