@@ -2,6 +2,7 @@
 ---written below it.
 
 local config = require('lofi.config')
+local units = require('lofi.units')
 
 local M = {}
 
@@ -49,19 +50,12 @@ function M.border()
   return has_option and default ~= '' and default or 'rounded'
 end
 
----Returns a text in one line, without what no line can hold: a model's words may be anything.
----@param text string
----@return string
-local function shown(text)
-  return (text:gsub('%s*\n%s*', ' '):gsub('%c', ' '))
-end
-
 ---Fills a buffer; every line stands one cell from the border.
 ---@param buffer integer
 ---@param lines lofi.float.Line[]
 function M.fill(buffer, lines)
   local texts = vim.tbl_map(function(line)
-    return ' ' .. shown(line.text)
+    return ' ' .. units.line(line.text)
   end, lines)
   vim.bo[buffer].modifiable = true
   vim.api.nvim_buf_set_lines(buffer, 0, -1, false, texts)
@@ -99,7 +93,7 @@ end
 function Float:layout()
   local width = math.max(#self.options.title + 4, vim.fn.strdisplaywidth(self.footer) + 2)
   for _, line in ipairs(self.lines) do
-    width = math.max(width, vim.fn.strdisplaywidth(shown(line.text)) + 2)
+    width = math.max(width, vim.fn.strdisplaywidth(units.line(line.text)) + 2)
   end
   width = math.max(1, math.min(width, vim.o.columns - 4))
   local height = math.max(1, math.min(#self.lines, vim.o.lines - 6))

@@ -86,7 +86,7 @@ local function draw_track(track)
   local day = (track.created_at or ''):sub(1, 10)
   local after = ('  %-11s  %s'):format(track.backend, day)
   local room = vim.o.columns - NUMBER_CELLS - cells_of(before .. after)
-  local title = (track.title or track.track_id):gsub('%c', ' ')
+  local title = units.line(track.title or track.track_id)
   return before .. column(title, math.max(12, math.min(50, room))) .. after
 end
 

@@ -50,7 +50,7 @@ local function title_of(playback, opts)
     return ''
   end
   local limit = type(opts.title) == 'number' and opts.title or 40
-  return ' ' .. vim.fn.strcharpart(playback.title, 0, limit)
+  return ' ' .. vim.fn.strcharpart(units.line(playback.title), 0, limit)
 end
 
 ---@class lofi.StatuslineOpts

@@ -5,6 +5,7 @@ local config = require('lofi.config')
 local events = require('lofi.events')
 local notice = require('lofi.notice')
 local statusline = require('lofi.statusline')
+local units = require('lofi.units')
 
 local M = {}
 
@@ -69,11 +70,12 @@ local function room()
   return vim.v.echospace + (vim.o.cmdheight - 1) * vim.o.columns
 end
 
----Returns a text that fits beside `taken` cells of other words.
+---Returns a text in one line that fits beside `taken` cells of other words.
 ---@param text string
 ---@param taken? integer
 ---@return string
 function M.fitting(text, taken)
+  text = units.line(text)
   local cells = math.max(1, room() - (taken or 0))
   if vim.fn.strdisplaywidth(text) <= cells then
     return text
@@ -103,6 +105,7 @@ end
 ---@param hint string May be empty
 ---@param level integer
 local function say(text, hint, level)
+  text, hint = units.line(text), units.line(hint)
   local has_hint = hint ~= ''
   local line = has_hint and text .. ' – ' .. hint or text
   if has_own_place() then

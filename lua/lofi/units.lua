@@ -1,4 +1,4 @@
----Sizes and times as people read them.
+---Sizes, times and words as people read them.
 
 local M = {}
 
@@ -38,6 +38,14 @@ function M.clock(seconds)
     return ('%d:%02d:%02d'):format(seconds / 3600, seconds / 60 % 60, seconds % 60)
   end
   return ('%d:%02d'):format(math.floor(seconds / 60), seconds % 60)
+end
+
+---Returns a text in one line, without what no line can hold: a prompt, a title or a model's words
+---may be anything.
+---@param text string
+---@return string
+function M.line(text)
+  return (text:gsub('%s*\n%s*', ' '):gsub('%c', ' '))
 end
 
 ---Returns a count with its word: `1 track`, `3 tracks`.

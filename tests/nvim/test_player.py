@@ -147,6 +147,17 @@ def test_a_notification_redraws_the_statusline(talk: Talk) -> None:
     editor.until("vim.list_contains(_G.drawn, '◌ 45%')", 5)
 
 
+def test_a_title_may_be_anything(editor: Editor) -> None:
+    """Another client named it."""
+    editor.lua(
+        """
+        local playback = { state = 'paused', position_sec = 1, title = 'a\\0b\\n%{1+1}' }
+        require('lofi.state').notified('playback_state', playback)
+        """
+    )
+    assert statusline(editor, {"title": True}) == "⏸ 0:01 a b %{1+1}"
+
+
 def test_lualine_finds_the_component(editor: Editor) -> None:
     editor.lua(
         """
@@ -155,6 +166,9 @@ def test_lualine_finds_the_component(editor: Editor) -> None:
         _G.empty = component.update_status({ options = {} })
         require('lofi.state').notified('generation_progress', { track_id = 't', percent = 7 })
         _G.busy = component.update_status({ options = {} })
+        local own = { format = function() return '%#Title#x' end }
+        _G.own = component.update_status({ options = own })
+        _G.drawn = vim.api.nvim_eval_statusline(_G.busy, {}).str
         """
     )
-    assert editor.lua("return { _G.empty, _G.busy }") == ["", "◌ 7%"]
+    assert editor.lua("return { _G.empty, _G.drawn, _G.own }") == ["", "◌ 7%", "%#Title#x"]

@@ -101,6 +101,17 @@ def test_wrong_input_asks_for_no_enter(show: Show, command: str) -> None:
     assert is_at_rest(terminal)
 
 
+def test_words_of_others_stay_on_one_line(show: Show) -> None:
+    made = {"track_id": ID, "title": "one\ntwo\0three", "duration_sec": 3}
+    terminal = show({"generate": [QUEUED, {"notify": ["generation_complete", made]}],
+                     "cache_get": [{"result": {"track": made}}]})  # fmt: skip
+    terminal.type(":lua require('lofi.progress').say('a\\0b\\nc')")
+    terminal.wait(10, "a b c")
+    terminal.type(":Lofi generate x")
+    terminal.wait(10, "ready: one two three (0:03)")
+    assert is_at_rest(terminal)
+
+
 def test_an_answered_question_leaves_a_clean_screen(show: Show) -> None:
     terminal = show(ANSWERS)
     terminal.type(":Lofi cache clear")

@@ -78,7 +78,7 @@ M.delete = {
       return delete(call.words[1], call.words[1])
     end
     picker.from('tracks', 'Delete', function(track)
-      delete(track.track_id, track.title)
+      delete(track.track_id, units.line(track.title))
     end)
   end,
   complete = id_first,

@@ -4,7 +4,9 @@
 local component = require('lualine.component'):extend()
 
 function component:update_status()
-  return require('lofi').statusline(self.options) or ''
+  local text = require('lofi').statusline(self.options) or ''
+  -- Words, not items of a statusline; only who formats it may mean these.
+  return self.options.format and text or (text:gsub('%%', '%%%%'))
 end
 
 return component
