@@ -65,6 +65,20 @@ def test_when_its_own_track_is_gone_the_one_before_is_there_from_its_start(tmp_p
     perform(shop(tmp_path), scene)
 
 
+def test_when_its_own_track_is_deleted_the_place_in_it_is_gone_too(tmp_path: Path) -> None:
+    async def scene(concert: Concert) -> None:
+        await concert.player.recall(replace(LIFE, index=0))
+        await concert.player.forget(["a"])
+        state = concert.player.state()
+        assert (state["state"], state["track_id"], state["position_sec"]) == ("stopped", "b", 0.0)
+        assert concert.last("playback_state")["track_id"] == "b"
+        await concert.player.seek(position_sec=2)
+        await concert.player.forget(["gone"])
+        assert concert.player.state()["position_sec"] == 2.0, "it is another that left"
+
+    perform(shop(tmp_path), scene)
+
+
 def test_whatever_is_asked_of_it_first_is_done(tmp_path: Path) -> None:
     async def scene(concert: Concert) -> None:
         player = concert.player

@@ -362,12 +362,14 @@ class Programme:
 
     async def remove(self, keys: list[int]) -> None:
         """Takes entries out of the playlist; if the current one is on, it stops first."""
+        selected = self._playlist.current
         if self.current is not None and self.current.entry.key in keys:
             self.halt("stopped")
         self._playlist.remove(keys)
-        if self.state == "paused" and self._playlist.current is None:
-            self._come_to_rest()
-        self.tell_playlist()
+        if self.current is None and selected is not None and selected.key in keys:
+            self._come_to_rest()  # the place to start from was one in what has left
+        else:
+            self.tell_playlist()
         await self.plan_next()
 
     async def settle(self) -> None:
