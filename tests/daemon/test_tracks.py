@@ -75,6 +75,25 @@ def test_an_imported_file_is_a_track_like_others(daemon: Caller, home: Home) -> 
     assert error["data"]["code"] == "INVALID_SOURCE"
 
 
+@pytest.mark.parametrize("asked", [{}, {"lm_model": "auto"}, {"lm_model": "4b"}])
+def test_a_track_that_nobody_planned_is_not_planned_the_next_time(
+    home: Home, asked: dict[str, str]
+) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    answer = first.call("generate", prompt="plain rain", duration_sec=5, auto_play=False)
+    first.ending(answer["track_id"])
+    first.hang_up()
+    first.ended()
+    path = home.tracks / f"{answer['track_id']}.json"
+    members = json.loads(path.read_text())
+    members["recipe"]["backend"] = members["backend"] = "ace_step_15"
+    members["request"] |= asked
+    path.write_text(json.dumps(members))
+    request = home.caller("stdio").call("cache_recipe", track_id=answer["track_id"])["request"]
+    assert request["lm_model"] == "none"
+
+
 def test_lists_are_searched_sorted_and_paged(daemon: Caller, track: str) -> None:
     other = daemon.call("generate", prompt="plain snow", duration_sec=6, auto_play=False)
     daemon.ending(other["track_id"])
