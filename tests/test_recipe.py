@@ -349,6 +349,21 @@ def test_a_retake_of_a_planned_track_keeps_its_plan() -> None:
     assert recipe.with_plan(origin, {}) == origin
 
 
+def test_a_retake_hears_its_reference_and_names_the_model_that_renders_it() -> None:
+    origin = recipe_of(backend="ace_step_15", variant="sft", seed=3, infer_steps=8)
+    again = resolve(
+        backend="ace_step_15",
+        variant="turbo",
+        task="retake",
+        source="x",
+        reference="y",
+        audio={"source": Audio("/a.wav", {"track": "d"}, 60, origin), "reference": SOURCE},
+    )
+    made = again.takes[0].recipe
+    assert made["model_version"] == again.model_version != origin["model_version"]
+    assert made["reference"] == SOURCE.identity and set(again.audio) == {"reference"}
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"prompt": ""}, "INVALID_PROMPT"),
     ({"prompt": "   "}, "INVALID_PROMPT"),

@@ -118,6 +118,21 @@ def test_strangers_defaults_make_no_warnings(home: Home) -> None:
     assert [each["param"] for each in asked["warnings"]] == ["lyrics"]
 
 
+def test_a_retake_has_its_sources_model_and_nothing_from_defaults(home: Home) -> None:
+    home.install_musicgen()
+    caller = home.caller("stdio")
+    asked = {"prompt": "plain", "backend": "procedural", "duration_sec": 5, "seed": 1}
+    source = caller.call("generate", **asked)["track_id"]
+    caller.ending(source)
+    caller.call("config_set", key="defaults.duration_sec", value=9)
+    caller.call("config_set", key="defaults.swing", value=0.5)
+    track_id = caller.call("generate", task="retake", source=source)["track_id"]
+    assert caller.ending(track_id)[1]["duration_sec"] == 5
+    made = caller.call("cache_recipe", track_id=track_id)["request"]
+    assert (made["backend"], made["source"]) == ("procedural", source)
+    assert "duration_sec" not in made and "swing" not in made
+
+
 def test_everything_works_without_an_introduction(home: Home) -> None:
     caller = home.caller("stdio")
     track_id = caller.call("generate", prompt="plain", duration_sec=5)["track_id"]

@@ -235,3 +235,27 @@ def test_a_lora_is_looked_for_by_name_and_by_path(
     assert sources.adapters({"loras": [{"name": whole}]})[whole].path == whole
     with pytest.raises(InvalidLora, match="nobody"):
         sources.adapters({"loras": [{"name": "nobody"}]})
+
+
+def test_a_retake_has_the_files_and_the_model_of_its_source(
+    sources: Sources, paths: Paths, cache: Cache
+) -> None:
+    track_id = "beef111122223333"
+    sound(paths.tracks / f"{track_id}.wav", 4)
+    loras = [{"name": "vinyl", "scale": 0.5}]
+    members = {
+        "track_id": track_id,
+        "file": f"{track_id}.wav",
+        "digest": track_id * 4,
+        "backend": "ace_step_15",
+        "variant": "sft",
+        "request": {"prompt": "rain", "loras": loras, "reference": "/a.wav"},
+    }
+    (paths.tracks / f"{track_id}.json").write_text(json.dumps(members))
+    cache.rescan()
+    asked = {"task": "retake", "source": "beef"}
+    own = {"backend": "ace_step_15", "variant": "sft", "loras": loras, "reference": "/a.wav"}
+    assert sources.completed(asked) == {**own, **asked}
+    assert sources.completed({**asked, "loras": []}) == {**own, **asked, "loras": []}
+    for other in ({"task": "edit", "source": "beef"}, {"task": "retake", "source": "/b.wav"}):
+        assert sources.completed(other) == other

@@ -23,7 +23,7 @@ from lofi.errors import (
     NotCancellable,
     ShuttingDown,
 )
-from lofi.parameters import SEED_LIMIT
+from lofi.parameters import DELIVERY, SEED_LIMIT
 from lofi.recipe import Adapter, Audio, Request, Take, World, canonical_names, resolve
 from lofi.tracks import LONG_ID_DIGITS
 
@@ -67,6 +67,8 @@ class Orders(Board):
 
     def _merged(self, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
         below = {**self._studio.settings.table("defaults."), **defaults}
+        if given.get("task") == "retake":  # its source's recipe is what a retake goes by
+            below = {name: value for name, value in below.items() if name in DELIVERY}
         if given.get("task", "text2music") != "text2music":
             below.pop("prompt", None)  # what is made of a source is described by it
         return {**below, **given}
@@ -74,11 +76,14 @@ class Orders(Board):
     async def _generate_slowly(
         self, merged: Mapping[str, Any], given: set[str], client: str
     ) -> Reply:
-        audio, adapters = await asyncio.to_thread(self._look_up, merged)
-        return self._place(self._resolve(merged, given, audio, adapters), client)
+        whole, audio, adapters = await asyncio.to_thread(self._look_up, merged)
+        return self._place(self._resolve(whole, given, audio, adapters), client)
 
-    def _look_up(self, merged: Mapping[str, Any]) -> tuple[dict[str, Audio], dict[str, Adapter]]:
-        return self._sources.audio(merged), self._sources.adapters(merged)
+    def _look_up(
+        self, merged: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Audio], dict[str, Adapter]]:
+        whole = self._sources.completed(merged)
+        return whole, self._sources.audio(whole), self._sources.adapters(whole)
 
     async def preview(
         self, params: Mapping[str, Any], defaults: Mapping[str, Any], *, presume: bool = False
@@ -93,7 +98,7 @@ class Orders(Board):
         audio: dict[str, Audio] = {}
         adapters: dict[str, Adapter] = {}
         if self._sources.are_named(merged):
-            audio, adapters = await asyncio.to_thread(self._look_up, merged)
+            merged, audio, adapters = await asyncio.to_thread(self._look_up, merged)
         world = Presumed(self._inventory, str(merged.get("backend"))) if presume else None
         return self._resolve(merged, set(given), audio, adapters, world)
 

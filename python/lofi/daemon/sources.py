@@ -37,6 +37,26 @@ class Sources:
         """Returns whether the request names files that must first be looked at."""
         return any(params.get(name) for name in (*AUDIO_NAMES, "loras"))
 
+    def completed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the request with what a retake has from its source beside the recipe.
+
+        That is its model, and the files that the recipe knows by their content alone.
+
+        Raises:
+            InvalidSource: there is no such track.
+        """
+        if params.get("task") != "retake" or not params.get("source"):
+            return dict(params)
+        track = self._track("source", params["source"])
+        if track is None:
+            return dict(params)
+        asked = track.members.get("request")
+        files = asked if isinstance(asked, Mapping) else {}
+        own = {name: files.get(name) for name in ("reference", "loras")}
+        if params.get("backend") in (None, track.get("backend")):
+            own |= {name: track.members.get(name) for name in ("backend", "variant")}
+        return {**{name: value for name, value in own.items() if value}, **params}
+
     def audio(self, params: Mapping[str, Any]) -> dict[str, Audio]:
         """Returns source and reference; reads whole files, so off the event loop.
 
@@ -60,18 +80,24 @@ class Sources:
         return {name: self._find_adapter(name) for name in names}
 
     def _find_audio(self, name: str, value: Any) -> Audio:
-        checked = SHARED["source"].check(value) if name == "source" else value
-        if isinstance(checked, Mapping):
-            if "track_id" in checked:
-                return self._of_track(self._cache.find(str(checked["track_id"])))
-            return self._of_file(name, str(checked.get("path", "")))
-        text = str(checked)
-        if set(text.lower()) <= HEX_DIGITS:
-            try:
-                return self._of_track(self._cache.find(text))
-            except InvalidTrackId as error:
-                raise InvalidSource(error.message, hint=error.hint, param=name) from error
-        return self._of_file(name, text)
+        track = self._track(name, value)
+        if track is not None:
+            return self._of_track(track)
+        is_object = isinstance(value, Mapping)
+        return self._of_file(name, str(value.get("path", "") if is_object else value))
+
+    def _track(self, name: str, value: Any) -> Track | None:
+        """The track that a source or reference names, None if it is a file."""
+        if name == "source":
+            SHARED["source"].check(value)
+        if isinstance(value, Mapping):
+            return self._cache.find(str(value["track_id"])) if "track_id" in value else None
+        if not set(str(value).lower()) <= HEX_DIGITS:
+            return None
+        try:
+            return self._cache.find(str(value))
+        except InvalidTrackId as error:
+            raise InvalidSource(error.message, hint=error.hint, param=name) from error
 
     def _of_track(self, track: Track) -> Audio:
         identity = {"track": track.digest} if track.digest else {"sha256": _sha256(track.path)}

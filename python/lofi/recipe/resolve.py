@@ -28,6 +28,8 @@ from lofi.tracks import SCHEMA, canonical_recipe, digest, track_id
 
 SEED_COUNT = parameters.SEED_LIMIT + 1
 SHORT_DURATION_SEC = 10
+_NOT_INHERITED = ("schema", "task", "model_version")
+"""What a retake's recipe says of itself: of the code, the task and the weights that render it."""
 
 
 def canonical_names(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,7 +216,8 @@ def _recipe(draft: Draft, world: World, audio: Mapping[str, Audio]) -> dict[str,
         if item.kind == "audio":
             if name in draft.given:
                 item.check(draft.given[name])
-            if name in audio and draft.task != "retake":
+            # a retake hears nothing of its source
+            if name in audio and not (name == "source" and draft.task == "retake"):
                 recipe[name] = dict(audio[name].identity)
             continue
         value = draft.given.get(name)
@@ -243,7 +246,7 @@ def _inherit(draft: Draft, recipe: dict[str, Any], audio: Mapping[str, Audio]) -
                 param="source",
             )
         for name, value in origin.items():
-            if name in recipe and name not in draft.given and name not in ("schema", "task"):
+            if name in recipe and name not in draft.given and name not in _NOT_INHERITED:
                 recipe[name] = value
         draft.given.setdefault("seed", origin["seed"])
         draft.given.setdefault("duration_sec", origin.get("duration_sec"))
