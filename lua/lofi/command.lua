@@ -73,7 +73,8 @@ local function run_text(text, bang, range)
   -- Ours are sentences for people (`setup`, wrong arguments); others are faults of the program.
   local message = first:match('lofi: (.*)') or first
   require('lofi.log').write('error', ':Lofi %s: %s', name, trace)
-  require('lofi.ui').error({ message = message, hint = (':help :Lofi-%s'):format(name) })
+  local hint = name == '' and ':help :Lofi' or (':help :Lofi-%s'):format(name)
+  require('lofi.ui').error({ message = message, hint = hint })
 end
 
 ---Runs `:Lofi`.

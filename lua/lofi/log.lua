@@ -28,7 +28,7 @@ function M.write(level, message, ...)
   if stat and stat.size > LIMIT_BYTES then
     vim.uv.fs_rename(path, path .. '.1')
   elseif not stat then
-    vim.fn.mkdir(vim.fs.dirname(path), 'p')
+    pcall(vim.fn.mkdir, vim.fs.dirname(path), 'p')
   end
   local file = io.open(path, 'a')
   if file then -- an unwritable log must not stop the music

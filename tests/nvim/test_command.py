@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.clock import until
-from tests.nvim.conftest import Talk
-from tests.nvim.editor import REPO, Editor, Script
+from tests.nvim.conftest import Open, Talk
+from tests.nvim.editor import REPO, Editor, Home, Script
 
 SUBCOMMANDS = (
     "generate prompt cancel queue play pause resume toggle stop skip prev seek volume device list "
@@ -274,6 +274,29 @@ def test_a_command_with_nothing_to_act_on_says_so(talk: Talk, command: str) -> N
     assert editor.notice("nothing plays").endswith(":Lofi starts music")
 
 
+@pytest.mark.parametrize("command", ["status", "queue"])
+def test_a_window_left_open_starts_no_daemon(talk: Talk, command: str) -> None:
+    editor, script, _ = run(
+        talk, f"Lofi {command}", "status" if command == "status" else "queue_status"
+    )
+    editor.until("vim.bo.filetype == 'lofi-float'", 5)
+    editor.lua("require('lofi.daemon').stop()")
+    editor.event("daemon_exit")
+    editor.lua("_G.drawn = 0; vim.api.nvim_win_set_config = function() _G.drawn = _G.drawn + 1 end")
+    editor.until("_G.drawn >= 3", 10)
+    assert len(script.asked("initialize")) == 1
+
+
+def test_a_log_that_cannot_be_written_hides_no_error(open_editor: Open, home: Home) -> None:
+    editor = open_editor()
+    editor.watch()
+    (home.root / "file").touch()
+    path = str(home.root / "file" / "folder" / "log")
+    editor.lua("local path = ...; require('lofi.log').path = function() return path end", path)
+    editor.command("Lofi seek")
+    editor.notice("say where")
+
+
 def test_an_empty_log_says_so(talk: Talk) -> None:
     editor, _ = talk({"logs_tail": [{"result": {"path": "/log", "lines": []}}]})
     editor.command("Lofi log")
@@ -283,7 +306,18 @@ def test_an_empty_log_says_so(talk: Talk) -> None:
 
 def test_help_opens_at_its_topic(editor: Editor) -> None:
     editor.command("helptags doc")
-    for topic, tag in (("", "lofi.txt"), ("config", "lofi-config"), ("generate", "generate")):
+    for topic, tag in (
+        ("", "*lofi.txt*"),
+        ("planner", "*lofi-planner*"),
+        ("play", "*:Lofi-play*"),
+        ("generate", "*:Lofi-generate*"),
+        ("on", "*lofi.on()*"),
+        ("generate-par", "*lofi-generate-parameters*"),
+    ):
         editor.command(f"Lofi help {topic}")
         assert editor.lua("return vim.bo.buftype") == "help", tag
-        assert tag in editor.nvim.current.line or tag == "lofi.txt"
+        assert tag in editor.nvim.current.line
+    topics = editor.complete("Lofi help ")
+    assert {"planner", "play", "generate-parameters"} <= set(topics)
+    assert len(topics) == len(set(topics))
+    assert [topic for topic in topics if "ofi" in topic] == []

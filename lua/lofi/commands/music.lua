@@ -138,7 +138,9 @@ end
 ---Asks for the queue once more; the window shows the answer when it is drawn next.
 ---@return lofi.float.Line[]
 local function draw_queue()
-  daemon.request('queue_status')
+  if daemon.is_running() then -- a window left open starts none
+    daemon.request('queue_status')
+  end
   return queue_lines()
 end
 

@@ -80,7 +80,9 @@ M.backends = {
 ---Asks anew; the window shows the answer when it is drawn next.
 ---@return lofi.float.Line[]
 local function draw_status()
-  daemon.request('status')
+  if daemon.is_running() then -- a window left open starts none
+    daemon.request('status')
+  end
   local playback, generation = state.now.playback, state.generating()
   local status = state.now.status or {}
   local groups = { playing = 'LofiPlaying', paused = 'LofiPaused', stopped = 'LofiStopped' }
@@ -298,7 +300,11 @@ M.help = {
     local candidates = topic and { 'lofi-' .. topic, ':Lofi-' .. topic, 'lofi.' .. topic .. '()' }
       or { 'lofi.txt' }
     local function open()
-      return vim.iter(candidates):any(function(tag)
+      -- `:help` is content with a tag that holds the word; one that is the word goes first.
+      local exact = vim.tbl_filter(function(tag)
+        return vim.list_contains(vim.fn.getcompletion(tag, 'help'), tag)
+      end, candidates)
+      return vim.iter(vim.list_extend(exact, candidates)):any(function(tag)
         return pcall(vim.cmd.help, tag)
       end)
     end
@@ -315,9 +321,14 @@ M.help = {
     error(('lofi: there is no help on "%s"'):format(topic or 'lofi'), 0)
   end,
   complete = function()
-    return vim.tbl_map(function(tag)
-      return (tag:gsub('^lofi%-', ''))
-    end, vim.fn.getcompletion('lofi-', 'help'))
+    local topics = {} ---@type table<string, true>
+    for _, tag in ipairs(vim.fn.getcompletion('lofi-', 'help')) do
+      topics[tag:match('^:?[Ll]ofi%-(.+)') or ''] = true
+    end
+    topics[''] = nil
+    local names = vim.tbl_keys(topics)
+    table.sort(names)
+    return names
   end,
 }
 
