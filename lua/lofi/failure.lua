@@ -77,7 +77,7 @@ local NETWORK_PATTERNS = {
   'client error %(Connect%)',
   'Could not connect',
 }
-local DISK_PATTERNS = { 'No space left', 'ENOSPC', 'disk quota' }
+local DISK_PATTERNS = { 'No space left', 'ENOSPC', '[Dd]isk quota' }
 local WRITE_PATTERNS = { 'Permission denied', 'Read%-only file system', 'EACCES', 'EROFS' }
 
 ---@param text string

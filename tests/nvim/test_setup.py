@@ -93,14 +93,21 @@ def test_pythons_that_will_not_do(
     assert not (Path(editor.lua("return require('lofi.launch').venv()")) / "bin").exists()
 
 
-@pytest.mark.parametrize("reason", ["no_pip", *PIP_FAILS])
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("no_pip", ""),
+        *PIP_FAILS.items(),
+        ("disk_full", "ERROR: [Errno 122] Disk quota exceeded"),
+    ],
+)
 def test_packages_that_do_not_come(
-    open_editor: Open, home: Home, tmp_path: Path, reason: str
+    open_editor: Open, home: Home, tmp_path: Path, reason: str, said: str
 ) -> None:
     path = tmp_path / "bin"
     links(path, "sh", "env", "mkdir", "cp", "chmod")
     answers = {"no_pip": 'echo "No module named pip"; exit 1'}
-    install_line = f'echo "{PIP_FAILS.get(reason, "")}"; exit 1'
+    install_line = f'echo "{said}"; exit 1'
     inner = f"""case "$*" in *sys*) echo 3.12;;
       *"pip --version"*) {answers.get(reason, "true")};; *"pip install"*) {install_line};; esac
 """
@@ -304,6 +311,9 @@ def test_no_to_the_offer_starts_nothing(open_editor: Open, home: Home) -> None:
     editor = open_editor()
     editor.watch()
     editor.lua("_G.seen.choice = 2")
+    editor.lua("_G.echoed = {}; vim.api.nvim_echo = function(c) _G.echoed[#_G.echoed + 1] = c end")
     editor.command("Lofi")
     editor.until("_G.seen.asked[1]", 10)
     assert editor.home.processes() == [editor.pid]
+    editor.lua("vim.wait(1000, function() return #_G.echoed > 0 end)")
+    assert editor.lua("return _G.echoed") == [], "no daemon is said to start"

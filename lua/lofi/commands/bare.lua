@@ -53,8 +53,9 @@ end
 ---@param call lofi.Call
 function M.run(call)
   -- The handshake tells what is loaded, and notifications keep that true: nothing is asked first.
-  local was_running = daemon.is_running()
+  local was_running, is_answered = daemon.is_running(), false
   daemon.start(function(err)
+    is_answered = true
     if err and needs_setup(err) then
       return offer_setup(call)
     elseif err then
@@ -64,7 +65,7 @@ function M.run(call)
   end)
   vim.schedule(function()
     local progress = require('lofi.progress')
-    if not daemon.is_running() then
+    if not is_answered then
       progress.starting()
     end
   end)
