@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from lofi.daemon.player.memory import Item, Memory
 from lofi.daemon.session import Session
-from tests.clock import until
+from tests.clock import limit, until
 from tests.daemon.callers import Caller, Home
 
 NOTHING = Memory((), None, 0.0, "stopped", 0.6, False)
@@ -37,6 +38,35 @@ def test_requests_are_offered_once_and_those_never_offered_are_kept(tmp_path: Pa
     assert third.offer() == []
     assert session(path).offer() == []
     path.write_text("[]")
+    assert session(path).offer() == []
+
+
+def test_what_was_offered_while_a_note_was_being_written_is_not_offered_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "session.json"
+    session(path).keep([{"prompt": "a"}], NOTHING)
+
+    async def scene() -> None:
+        may_write = asyncio.Event()
+
+        async def slowly(call: Any) -> None:
+            await may_write.wait()
+            call()
+
+        living = Session(path, lambda: MUSIC, slowly)
+        noting = asyncio.create_task(living.run())
+        living.change()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert living.offer() == [{"prompt": "a"}]
+        may_write.set()
+        async with asyncio.timeout(limit(10)):
+            while "playback" not in path.read_text() or '"a"' in path.read_text():
+                await asyncio.sleep(0.01)
+        noting.cancel()
+
+    asyncio.run(scene())
     assert session(path).offer() == []
 
 

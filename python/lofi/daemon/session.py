@@ -60,6 +60,8 @@ class Session:
         self._never_offered = []
         if offered:
             self._write({**self._stored(), "unfinished": list(self._kept)})
+            if self._is_ours:
+                self._changed.set()  # a note under way may still name them: the next does not
         return offered
 
     def recall(self) -> tuple[Memory | None, bool]:
