@@ -86,7 +86,7 @@ function M.channel()
   local wanted = config.get('ui.progress')
   if wanted ~= 'auto' then
     return wanted
-  elseif vim.fn.has('nvim-0.12') == 1 then
+  elseif vim.fn.has('nvim-0.12') == 1 and ui.has_line() then
     return 'native'
   end
   return ui.has_notifier() and 'notify' or 'cmdline'
@@ -120,7 +120,8 @@ end
 ---@param gap_ms integer
 local function show(text, percent, gap_ms)
   local channel, now_ms = channels[M.channel()], vim.uv.hrtime() / 1e6
-  if channel and ui.is_line_free() and now_ms - shown_at_ms >= gap_ms then
+  local has_place = channel and (ui.has_line() or channel == channels.notify and ui.has_notifier())
+  if has_place and ui.is_line_free() and now_ms - shown_at_ms >= gap_ms then
     is_shown, shown_at_ms = true, now_ms
     channel.show(text, percent or 0)
   end

@@ -31,15 +31,13 @@ function M.has_notifier()
   return not (source:find('vim/_?[%w_/]*editor%.lua$') or source:find('^=?%?$'))
 end
 
----Whether messages go elsewhere than to the command line: a notifier, a UI that draws them itself,
----or the terminal of an editor without a window.
+---Whether a UI draws messages itself, or the terminal of an editor without a window gets them.
 ---@return boolean
-local function has_own_place()
+local function are_drawn_elsewhere()
   local uis = vim.api.nvim_list_uis()
-  local draws_them = vim.iter(uis):any(function(attached)
+  return #uis == 0 or vim.iter(uis):any(function(attached)
     return attached.ext_messages
   end)
-  return #uis == 0 or draws_them or M.has_notifier()
 end
 
 ---Whether the person types on the command line or answers a prompt there.
@@ -62,12 +60,20 @@ function M.clear_line()
 end
 
 ---Returns how many cells a message may take before Neovim asks for Enter.
----@return integer
+---@return number
 local function room()
-  if vim.o.cmdheight == 0 then
+  if are_drawn_elsewhere() then
+    return math.huge
+  elseif vim.o.cmdheight == 0 then
     return 0
   end
   return vim.v.echospace + (vim.o.cmdheight - 1) * vim.o.columns
+end
+
+---Whether there is a line for what passes: with a 'cmdheight' of 0 each word asks for Enter.
+---@return boolean
+function M.has_line()
+  return room() > 0
 end
 
 ---Returns a text in one line that fits beside `taken` cells of other words.
@@ -108,7 +114,7 @@ local function say(text, hint, level)
   text, hint = units.line(text), units.line(hint)
   local has_hint = hint ~= ''
   local line = has_hint and text .. ' – ' .. hint or text
-  if has_own_place() then
+  if are_drawn_elsewhere() or M.has_notifier() then
     return vim.notify(has_hint and text .. '\n' .. hint or text, level, { title = 'lofi' })
   elseif M.is_command_line_busy() then
     return vim.defer_fn(function()

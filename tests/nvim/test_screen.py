@@ -154,3 +154,23 @@ def test_a_long_line_of_progress_is_cut(show: Show) -> None:
     terminal.type(":lua require('lofi.progress').say('fetching ' .. ('x'):rep(200))")
     assert "Press ENTER" not in terminal.wait(5, "fetching xxx", "…")
     assert is_at_rest(terminal)
+
+
+def test_without_a_command_line_nothing_asks_for_enter(show: Show) -> None:
+    volume = [{"result": {"level": 0.4, "muted": False}}]
+    terminal = show({"volume_get": volume}, "--cmd", "set ch=0 | au InsertEnter * Lofi volume")
+    terminal.type(
+        ":exe 'lua require(\"lofi.progress\").say(\"fetching\")' | call setline(1, 'told')"
+    )
+    assert "Press ENTER" not in terminal.wait(5, "told")
+    terminal.press("i")
+    assert "Press ENTER" not in terminal.wait(10, "volume 40%")
+    terminal.press(*"hello")
+    terminal.wait(5, "hellotold")
+
+
+def test_without_a_command_line_a_notifier_shows_progress(show: Show) -> None:
+    terminal = show({}, "--cmd", "set ch=0", "--cmd", "lua vim.notify = function(t) shown = t end")
+    terminal.type(":lua require('lofi.progress').say('fetching something')")
+    terminal.type(":lua vim.api.nvim_buf_set_lines(0, 0, 0, true, { 'shown: ' .. shown })")
+    assert "Press ENTER" not in terminal.wait(5, "shown: lofi: fetching something")
