@@ -166,6 +166,22 @@ def test_a_cancelled_download_keeps_what_it_has(home: Home, server: hub.Hub) -> 
     stop(daemon)
 
 
+def test_a_cancel_that_comes_in_one_breath_with_the_request_finds_it(
+    home: Home, server: hub.Hub
+) -> None:
+    server.stall_at = WEIGHTS
+    daemon = start(home, server)
+    daemon.write(
+        b'{"jsonrpc":"2.0","id":101,"method":"download_backend",'
+        b'"params":{"backend":"musicgen","consent":true}}\n'
+        b'{"jsonrpc":"2.0","id":102,"method":"download_cancel","params":{}}\n'
+    )
+    assert daemon.answer(101)["result"]["started"]
+    assert daemon.answer(102).get("result") == {"cancelled": True}
+    daemon.event("download_cancelled", backend="musicgen", seconds=30)
+    stop(daemon)
+
+
 def test_shutdown_ends_a_download_with_a_word(home: Home, server: hub.Hub) -> None:
     server.stall_at = WEIGHTS
     daemon = start(home, server)

@@ -10,9 +10,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from lofi import catalog
 from lofi.catalog import Backend
@@ -82,8 +82,8 @@ class Downloads:
     def is_downloading(self, backend: Backend) -> bool:
         return backend.type in self._running
 
-    async def start(self, params: DownloadBackend) -> Reply:
-        """Starts or joins a download.
+    def start(self, params: DownloadBackend) -> Reply | Coroutine[Any, Any, NoReturn]:
+        """Starts or joins a download; a coroutine where a person must be asked, with what it costs.
 
         Raises:
             DownloadConsentRequired: nobody has said yes; its data says to what.
@@ -97,7 +97,9 @@ class Downloads:
         if not offer.order.components:
             answer = {"download_id": None, "started": False, "already_installed": True}
             return Reply({**answer, "backend": offer.backend.type, **offer.facts})
-        await self._offers.check(offer, consent=params.consent)
+        if not self._offers.is_agreed(offer, consent=params.consent):
+            return self._offers.ask(offer)
+        self._offers.check_room(offer)
         self._count += 1
         download = _Download(f"d{self._count}", offer)
         download.last = _nothing_yet(offer.order)

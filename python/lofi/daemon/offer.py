@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lofi import catalog, checkpoints, hub
 from lofi.catalog import Backend, Variant
@@ -85,15 +85,12 @@ class Offers:
         order = replace(wanted, components=tuple(missing))
         return Offer(backend, variant, order, path, source, is_anew)
 
-    async def check(self, offer: Offer, *, consent: bool) -> None:
-        """Asks for leave, then for room.
+    def is_agreed(self, offer: Offer, *, consent: bool) -> bool:
+        """Returns whether somebody has said yes, now or for all times.
 
         Raises:
             Offline: the user forbids downloads.
-            DownloadConsentRequired: nobody has said yes; its data says to what.
-            InsufficientDisk: there is no room.
         """
-        facts = offer.facts
         mode = self._settings.value("model.auto_download")
         if not offer.source and mode == "never":
             raise Offline(
@@ -101,24 +98,34 @@ class Offers:
                 hint="Set model.auto_download to ask (or unset LOFI_OFFLINE), "
                 "or give a folder as source.",
             )
-        free = shutil.disk_usage(_existing(offer.path)).free
-        if not consent and mode != "always":
-            size = facts["bytes_total"] / 1e9
-            cost = await self._estimates.cost(offer.backend, offer.variant)
-            raise DownloadConsentRequired(
-                f"{offer.backend.name} {offer.variant.name} is {size:.1f} GB, "
-                f"licence: {facts['license']}",
-                hint="Say yes to download it: consent = true.",
-                free_bytes=free,
-                estimate=cost.to_wire(),
-                **facts,
-            )
-        if not offer.source and facts["bytes_total"] + SPARE_BYTES > free:
+        return consent or mode == "always"
+
+    async def ask(self, offer: Offer) -> NoReturn:
+        """Asks for a yes.
+
+        Raises:
+            DownloadConsentRequired: its data says to what.
+        """
+        facts = offer.facts
+        cost = await self._estimates.cost(offer.backend, offer.variant)
+        raise DownloadConsentRequired(
+            f"{offer.backend.name} {offer.variant.name} is {facts['bytes_total'] / 1e9:.1f} GB, "
+            f"licence: {facts['license']}",
+            hint="Say yes to download it: consent = true.",
+            free_bytes=_free_bytes(offer.path),
+            estimate=cost.to_wire(),
+            **facts,
+        )
+
+    def check_room(self, offer: Offer) -> None:
+        """Raises InsufficientDisk when there is no room."""
+        needed, free = offer.order.size_bytes, _free_bytes(offer.path)
+        if not offer.source and needed + SPARE_BYTES > free:
             raise InsufficientDisk(
-                f"{facts['bytes_total'] / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
-                needed_bytes=facts["bytes_total"],
+                f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+                needed_bytes=needed,
                 free_bytes=free,
-                path=facts["path"],
+                path=str(offer.path),
             )
 
     def _is_here(self, backend: Backend, path: Path, item: Published) -> bool:
@@ -174,8 +181,7 @@ def _at(item: Published, revision: str) -> Published:
     return replace(item, files=files, revision=revision, is_pinned=False)
 
 
-def _existing(path: Path) -> Path:
-    """The nearest folder above that exists: its disk is the one that will be filled."""
+def _free_bytes(path: Path) -> int:
     while not path.exists():
-        path = path.parent
-    return path
+        path = path.parent  # the nearest folder that is there: its disk is the one to be filled
+    return shutil.disk_usage(path).free
