@@ -16,10 +16,11 @@ from lofi.hub import LYRIC_VOCABULARY
 def remove(inventory: Inventory, models: Path, backend: Backend, variant: Variant) -> int:
     """Deletes what only this variant needs, half-fetched files included; returns the freed bytes.
 
-    With the last variant of ACE-Step 1.5 its planners go too: alone they are of no use.
+    With the last variant of ACE-Step 1.5 the planners that setup brought go too: alone they are of
+    no use.
 
     Raises:
-        InvalidParams: the files are somebody's own.
+        InvalidParams: the model's files are somebody's own.
     """
     others = [
         other
@@ -29,7 +30,8 @@ def remove(inventory: Inventory, models: Path, backend: Backend, variant: Varian
     kept = {name for other in others for name in other.components}
     names = [item.name for item in hub.order(backend, variant).components]
     if not others:
-        names += [item.name for item in hub.planners(backend)]
+        planners = [models / item.name for item in hub.planners(backend)]
+        names += [folder.name for folder in planners if _is_ours(folder) or not folder.is_dir()]
     folders = [models / name for name in names if name not in kept]
     for folder in folders:
         if folder.is_dir() and not _is_ours(folder):
