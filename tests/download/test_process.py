@@ -185,7 +185,7 @@ def test_a_copy_of_another_program_is_linked(server: hub.Hub, tmp_path: Path) ->
     models = tmp_path / "models"
     assert isinstance(ending(fetch(server, models)), frames.Done)
     assert (models / "vae" / WEIGHTS).samefile(official / WEIGHTS)
-    assert not [line for line in server.requests if "/resolve/" in line]
+    assert not [line for line in server.requests if "/resolve/" in line and WEIGHTS in line]
 
 
 def test_a_folder_instead_of_the_hub(server: hub.Hub, tmp_path: Path) -> None:
@@ -362,3 +362,25 @@ def test_no_name_leads_out_of_the_folder(server: hub.Hub, tmp_path: Path) -> Non
     models = tmp_path / "deep" / "down" / "models"
     assert isinstance(ending(fetch(server, models, component)), frames.Done)
     assert not [line for line in server.requests if "evil" in line]
+
+
+def test_a_copy_whose_digest_nobody_knows_is_not_trusted(server: hub.Hub, tmp_path: Path) -> None:
+    other = tmp_path / ".cache" / "ace-step" / "checkpoints" / "vae"
+    other.mkdir(parents=True)
+    (other / "config.json").write_text("[]")  # as long as the published one
+    models = tmp_path / "models"
+    assert isinstance(ending(fetch(server, models)), frames.Done)
+    assert (models / "vae" / "config.json").read_text() == "{}"
+    (models / "vae" / "config.json").write_text("[]")
+    assert isinstance(ending(fetch(server, models, is_anew=True)), frames.Done)
+    assert (models / "vae" / "config.json").read_text() == "{}"
+
+
+def test_a_record_is_never_written_through_a_link(server: hub.Hub, tmp_path: Path) -> None:
+    own = tmp_path / RECORD
+    own.write_text("mine")
+    left = tmp_path / "models" / ".staging" / "vae"
+    left.mkdir(parents=True)
+    (left / RECORD).hardlink_to(own)  # from a folder, by a setup that was killed
+    assert isinstance(ending(fetch(server, tmp_path / "models")), frames.Done)
+    assert own.read_text() == "mine"

@@ -104,7 +104,9 @@ class Staging:
                 for remote in listing.files
             },
         }
-        self.file(RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        note = self.file(RECORD)
+        note.unlink(missing_ok=True)  # it may be a link to one of a folder of the user's
+        note.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def verify(path: Path, remote: Remote, published: File | None, check: Callable[[], None]) -> None:
