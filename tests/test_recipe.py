@@ -218,7 +218,7 @@ def test_what_is_made_of_a_track_has_a_parent(task: str) -> None:
                    audio={"source": SOURCE}).parent is None  # fmt: skip
 
 
-@pytest.mark.parametrize("task", ["repaint", "extend"])
+@pytest.mark.parametrize("task", ["repaint", "extend", "edit"])
 def test_what_goes_on_with_a_track_is_described_by_it(task: str) -> None:
     origin = {"prompt": "slow piano", "lyrics": "la la", "vocal_language": "de"}
     audio = {"source": Audio("/a.wav", {"track": "d" * 64}, 20.0, origin)}
@@ -227,6 +227,8 @@ def test_what_goes_on_with_a_track_is_described_by_it(task: str) -> None:
     assert {name: made[name] for name in origin} == origin
     made = recipe_of(**asked, prompt="drums", lyrics="")
     assert (made["prompt"], made["lyrics"]) == ("drums", "[inst]")
+    if task == "edit":
+        assert (made["edit_source_prompt"], made["edit_source_lyrics"]) == ("slow piano", "la la")
 
 
 def test_v1_leaves_out_what_a_task_does_not_read() -> None:
@@ -288,6 +290,7 @@ def test_codes_need_no_planner() -> None:
     assert not {"thinking", "lm_model", "use_cot_metas"} & set(made)
     asked = recipe_of(PLANNED, backend="ace_step_15", audio_codes=[1] * 50, use_cot_metas=True)
     assert (asked["lm_model"], asked["thinking"]) == ("0.6b", False)
+    assert asked["duration_sec"] == 10, "theirs, whatever a planner would choose"
 
 
 def test_lyrics_alone_are_enough_for_a_planner() -> None:

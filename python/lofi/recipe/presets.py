@@ -290,7 +290,8 @@ def _planner(draft: Draft, recipe: dict[str, Any], world: World) -> None:
         recipe["lm_negative_prompt"] = recipe["negative_prompt"]
     recipe.pop("negative_prompt", None)
     _say_something(draft, recipe)
-    if runs and draft.given.get("duration_sec") is None and draft.task not in catalog.SOURCE_TASKS:
+    is_open = draft.given.get("duration_sec") is None and draft.task not in catalog.SOURCE_TASKS
+    if runs and is_open and not has_codes:
         recipe["duration_sec"] = None  # the planner's to choose
 
 

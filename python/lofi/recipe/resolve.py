@@ -250,11 +250,11 @@ def _inherit(draft: Draft, recipe: dict[str, Any], audio: Mapping[str, Audio]) -
                 recipe[name] = value
         draft.given.setdefault("seed", origin["seed"])
         draft.given.setdefault("duration_sec", origin.get("duration_sec"))
-    elif draft.task in ("repaint", "extend") and origin is not None:
+    elif draft.task in ("repaint", "extend", "edit") and origin is not None:
         for name in ("prompt", "lyrics", "vocal_language"):
             if name in recipe and name not in draft.given and origin.get(name):
                 recipe[name] = origin[name]
-    elif draft.task == "edit" and origin is not None:
+    if draft.task == "edit" and origin is not None:
         for name in ("prompt", "lyrics"):
             if not recipe.get(f"edit_source_{name}"):
                 recipe[f"edit_source_{name}"] = origin.get(name, "")
