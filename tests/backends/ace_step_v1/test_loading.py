@@ -14,11 +14,18 @@ from lofi.backends.ace_step_v1.loading import CODEC, SPARE_BYTES, TEXT, TRANSFOR
 from lofi.backends.ace_step_v1.pipeline import AceStepV1
 from lofi.backends.ace_step_v1.rendering import tiles_for
 from lofi.backends.ace_step_v1.weights import cast_bytes
-from lofi.errors import DependencyMissing, InsufficientMemory, ModelNotFound
+from lofi.errors import (
+    DependencyMissing,
+    GenerationCancelled,
+    InsufficientMemory,
+    ModelNotFound,
+)
+from lofi.worker import memory
 from lofi.worker.backend import Job, Lora, Model, nothing
 from lofi.worker.device import Policy, policy_for
 from lofi.worker.residents import Residency
 from lofi.worker.retreats import Footing
+from lofi.worker.weights import own_bytes
 from tests.backends.ace_step_v1.studio import RECIPE, Studio
 from tests.checkpoints.ace_step_v1 import write_checkpoint
 
@@ -160,6 +167,40 @@ def test_a_machine_that_is_too_small_says_so_before_it_loads(
     with pytest.raises(InsufficientMemory, match=r"0\.5 are free") as caught:
         studio.render()
     assert caught.value.data["free_bytes"] == SPARE_BYTES // 2
+
+
+def test_a_load_that_was_cancelled_goes_on_with_what_is_there(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = int((cast_bytes(models, torch.float32, narrow=False) + SPARE_BYTES) / 0.9) + 1
+    roomy(free, monkeypatch)
+    studio = Studio(models)
+
+    def late() -> None:
+        loaded = studio.backend._loaded  # type: ignore[attr-defined]
+        if loaded is not None and TRANSFORMER in loaded.residents:
+            raise GenerationCancelled("not wanted")
+
+    with pytest.raises(GenerationCancelled):
+        studio.render(check=late)
+    assert isinstance(studio.backend, AceStepV1) and studio.backend._loaded is not None
+    roomy(free - own_bytes(studio.backend._loaded.transformer), monkeypatch)
+    studio.render()
+    assert studio.warned() == []
+
+
+def test_the_codec_of_every_job_is_planned_for(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[set[str]] = []
+
+    def plan(needs: list[memory.Need], *rest: Any) -> memory.Plan:
+        planned.append({need.module for need in needs})
+        return memory.Plan(Residency.NONE, 0, 0)
+
+    monkeypatch.setattr(memory, "plan", plan)
+    Studio(models).render()
+    assert planned == [{TEXT, TRANSFORMER, CODEC}]
 
 
 def parameters(studio: Studio) -> dict[str, torch.Tensor]:

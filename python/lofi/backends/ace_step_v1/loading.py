@@ -25,6 +25,7 @@ from lofi.worker import memory
 from lofi.worker.backend import Check, Event, Job, Model, Notice, Phase, Step
 from lofi.worker.residents import Residency, Residents
 from lofi.worker.retreats import Footing
+from lofi.worker.weights import own_bytes
 
 TEXT, TRANSFORMER, CODEC = "text_encoder", "transformer", "codec"
 NEEDED = {
@@ -122,7 +123,9 @@ class Loaded:
         if not self.policy.device.startswith("cpu") or dtype != torch.float32:
             return
         wide, narrow = (weights.cast_bytes(self.path, dtype, narrow=kept) for kept in (False, True))
-        free = memory.free_bytes("cpu")
+        # what a load that was cancelled left here counts among the weights
+        here = [self.residents[name] for name in self.residents.sizes()]
+        free = memory.free_bytes("cpu") + sum(own_bytes(part) for part in here)
         if free < narrow + SPARE_BYTES:
             raise InsufficientMemory(
                 f"ACE-Step v1 needs {(narrow + SPARE_BYTES) / 2**30:.1f} GiB of memory, "

@@ -54,7 +54,7 @@ class Rendering:
         lyrics = self._lyrics(request.lyrics)
         source_lyrics = self._lyrics(request.source_lyrics) if request.task == "edit" else lyrics
         text, diffusion, codec = self._needs(layout.total_frames, len(lyrics))
-        yield from self._stages.place([text, codec, diffusion] if source else [text, diffusion])
+        yield from self._stages.place([text, diffusion, codec])
 
         yield self._phase("encoding", TEXT, 1 + (source is not None))
         prompts = [(request.prompt, lyrics)]
