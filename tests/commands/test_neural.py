@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,28 @@ def test_the_build_that_suits(smi: str | None, index: str, reason: str) -> None:
     build = choose({}, lambda: smi)
     assert build.index is not None and build.index.endswith(index)
     assert reason in build.reason
+
+
+@pytest.mark.parametrize(
+    ("program", "limit_sec", "says"),
+    [
+        ("echo CUDA Version: 12.8", 60, "CUDA Version: 12.8\n"),
+        ("exit 9", 60, None),
+        ("exec sleep 60", 0.2, None),
+    ],
+)
+def test_a_driver_is_asked_and_not_waited_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    limit_sec: float,
+    says: str | None,
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    file = tmp_path / "nvidia-smi"
+    file.write_text(f"#!/bin/sh\n{program}\n")
+    file.chmod(0o755)
+    assert neural.driver_says(limit_sec) == says
 
 
 def test_an_index_of_ones_own() -> None:

@@ -6,7 +6,6 @@ import argparse
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     if not missing:
         screen.say(f"lofi: {sys.executable} has everything the neural models need")
         return 0
-    build = choose(options.environment, _driver)
+    build = choose(options.environment, driver_says)
     screen.say(f"Models need {build.name}, transformers and a few more packages.")
     screen.say(f"  why      {build.reason}")
     screen.say(f"  from     {build.index or 'the ordinary package index'}")
@@ -133,10 +132,14 @@ def _is_installed(requirement: str) -> bool:
     return True
 
 
-def _driver() -> str | None:
-    if shutil.which("nvidia-smi") is None:
+def driver_says(limit_sec: float = REACH_SEC) -> str | None:
+    """Returns what `nvidia-smi` prints; None where it does not run, or hangs on a broken driver."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi"], capture_output=True, text=True, check=False, timeout=limit_sec
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else None
 
 
