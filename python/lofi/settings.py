@@ -340,7 +340,7 @@ class Settings:
 
     def _read_environment(self, environment: Mapping[str, str]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        said = environment.get("LOFI_OFFLINE", "")
+        said = environment.get("LOFI_OFFLINE") or "0"
         offline = _WORDS.get(said.lower())
         if offline is None:
             self.problems.append(f"LOFI_OFFLINE must be 0 or 1, got {said!r}; taken for 1")
@@ -356,7 +356,7 @@ class Settings:
         return values
 
 
-_WORDS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False, "": False}
+_WORDS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
 
 def from_text(key: str, text: str) -> Any:
