@@ -114,7 +114,7 @@ def test_a_preset_may_be_a_whole_request() -> None:
     [
         ("model.bf16", "0", False),
         ("model.bf16", "null", None),
-        ("playback.shuffle", "", ""),  # no word at all is not a no
+        ("model.keep_loaded", "", ""),  # no word at all is not a no
         ("playback.volume", "0.25", 0.25),
         ("lora.paths", "/a,/b", ["/a", "/b"]),
         ("defaults.seed", "7", 7),
