@@ -51,7 +51,7 @@ function M.request(text)
     end
   end
   local last = prompt[#prompt]
-  local seconds = last and not last.is_quoted and tonumber(last.text)
+  local seconds = last and not last.is_quoted and parameters.number(last.text)
   if seconds and params.duration_sec == nil then
     params.duration_sec = seconds
     prompt[#prompt] = nil
@@ -77,7 +77,7 @@ function M.named(text)
     local name, value = word.text:match('^([%a_][%w_]*)=(.*)$')
     if name and not word.is_quoted then
       local truth = ({ ['true'] = true, ['false'] = false })[value]
-      named[name] = truth == nil and (tonumber(value) or value) or truth
+      named[name] = truth == nil and (parameters.number(value) or value) or truth
     else
       words[#words + 1] = word.text
     end

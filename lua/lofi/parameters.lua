@@ -170,6 +170,14 @@ function M.values(name)
   return parameter.values or (parameter.kind == 'bool' and { 'true', 'false' }) or {}
 end
 
+---Returns the number a text is: `nan` and `infinity` are words.
+---@param text string
+---@return number?
+function M.number(text)
+  local number = tonumber(text)
+  return number and math.abs(number) < math.huge and number or nil
+end
+
 local TRUTH = { ['true'] = true, on = true, yes = true, ['false'] = false, off = false, no = false }
 
 ---Returns what `text` means for a parameter. What cannot be read stays text: the daemon says what
@@ -185,12 +193,12 @@ function M.read(name, text)
   if kind == 'bool' and TRUTH[text:lower()] ~= nil then
     return TRUTH[text:lower()]
   end
-  if (kind == 'int' or kind == 'num' or kind == 'any') and tonumber(text) then
-    return tonumber(text)
+  if kind == 'int' or kind == 'num' or kind == 'any' then
+    return M.number(text) or text
   end
   if kind == 'list' or kind == 'texts' then
     return vim.tbl_map(function(item)
-      return kind == 'list' and tonumber(item) or item
+      return kind == 'list' and M.number(item) or item
     end, vim.split(text, ',', { trimempty = true }))
   end
   if kind == 'audio' then

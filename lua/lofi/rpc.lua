@@ -25,13 +25,20 @@ function M.new(options)
   return setmetatable({ options = options, waiting = {}, parts = {}, last_id = 0 }, Conn)
 end
 
+---@private
 ---@param message table
+---@return lofi.Error? err Where JSON cannot hold what is in it; nothing was written then
 function Conn:send(message)
   message.jsonrpc = '2.0'
   if message.params and next(message.params) == nil then
     message.params = vim.empty_dict() -- an empty Lua table would be written as a list
   end
-  self.options.write(vim.json.encode(message) .. '\n')
+  local ok, text = pcall(vim.json.encode, message)
+  if not ok then
+    local why = ('%s cannot be asked: %s'):format(message.method, text)
+    return errors.new('INVALID_PARAMS', why, 'Only text, finite numbers, lists and tables can.')
+  end
+  self.options.write(text .. '\n')
 end
 
 ---Sends a request; `callback(err, result)` is called once.
@@ -43,14 +50,13 @@ function Conn:request(method, params, callback)
   self.last_id = self.last_id + 1
   local id = self.last_id
   self.waiting[id] = callback
-  self:send({ id = id, method = method, params = params })
+  local err = self:send({ id = id, method = method, params = params })
+  if err then
+    vim.schedule(function()
+      self:abandon(id, err)
+    end)
+  end
   return id
-end
-
----@param method string
----@param params table?
-function Conn:notify(method, params)
-  self:send({ method = method, params = params })
 end
 
 ---Gives the caller of request `id` an error in place of the answer that did not come.

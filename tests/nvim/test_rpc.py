@@ -105,3 +105,23 @@ def test_a_callback_that_raises_does_not_stop_the_reader(editor: Editor) -> None
     note = json.dumps({"jsonrpc": "2.0", "method": "after", "params": {}})
     editor.lua("_G.conn:feed(...)", f"{answer}\n{note}\n")
     assert [item[0] for item in editor.lua("return _G.got")] == ["failure", "note"]
+
+
+def test_what_json_cannot_hold_is_told_to_who_asked_and_to_nobody_else(editor: Editor) -> None:
+    editor.lua(OPEN)
+    editor.lua(
+        """
+        local function told(name)
+          return function(err) table.insert(_G.got, { name, err.code, err.message }) end
+        end
+        for index, value in ipairs({ 0 / 0, 1 / 0, print }) do
+          _G.conn:request('x', { value = value }, told(index))
+        end
+        _G.conn:request('x', { value = 1 }, told(4))
+        assert(#_G.got == 0, 'never before it returns')
+        """
+    )
+    told = editor.until("#_G.got == 3 and _G.got", 5)
+    assert [item[:2] for item in told] == [[at, "INVALID_PARAMS"] for at in (1, 2, 3)]
+    assert "NaN" in told[0][2] and "function" in told[2][2]
+    assert [json.loads(line)["params"] for line in editor.lua("return _G.sent")] == [{"value": 1}]
