@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -214,6 +215,14 @@ def test_a_damaged_file_is_set_aside(cache: Cache) -> None:
         cache.verify(cache.find("aaaa"))
     assert len(cache) == 0
     assert (cache.unfinished / "aaaa111122223333.wav.corrupt").read_bytes() == SOUND
+
+
+def test_a_track_that_was_made_anew_meanwhile_is_not_taken_for_damaged(cache: Cache) -> None:
+    add(cache, "aaaa111122223333", audio_sha256="0" * 64)
+    before = cache.find("aaaa")
+    add(cache, "aaaa111122223333", audio_sha256=hashlib.sha256(SOUND).hexdigest())
+    cache.verify(before)
+    assert cache.find("aaaa").path.read_bytes() == SOUND
 
 
 def test_a_file_of_another_size_is_no_hit(cache: Cache) -> None:

@@ -32,6 +32,16 @@ def test_a_waveform_is_drawn_once_and_kept(daemon: Caller, track: str, home: Hom
     assert daemon.call("waveform", track_id=track, columns=8)["peaks"] == peaks
 
 
+@pytest.mark.parametrize("columns", [[1, 2], {"8": 5}, "x"])
+def test_peaks_edited_by_hand_are_drawn_anew(
+    daemon: Caller, track: str, home: Home, columns: object
+) -> None:
+    peaks = daemon.call("waveform", track_id=track, columns=8)["peaks"]
+    path = home.tracks / f"{track}.peaks.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "columns": columns}))
+    assert daemon.call("waveform", track_id=track, columns=8)["peaks"] == peaks
+
+
 def test_an_export_is_a_file_that_others_can_read(daemon: Caller, track: str, home: Home) -> None:
     target = home.path / "out.flac"
     answer = daemon.call("cache_export", track_id=track, path=str(target))

@@ -269,6 +269,7 @@ class Cache:
         Raises:
             CacheCorrupt: it differs; the file was set aside and the track is gone.
         """
+        track = self._tracks.get(track.track_id, track)  # it may have been made anew meanwhile
         wanted = track.members.get("audio_sha256")
         if not wanted:
             return

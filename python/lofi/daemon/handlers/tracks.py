@@ -241,14 +241,15 @@ class Tracks:
         columns = str(call.params.columns)
         stored = self._library.cache.folder / f"{track.track_id}.peaks.json"
         known = await self._library.on_disk(durable.read_json, stored)
-        by_columns = known.get("columns") if known.get("of") == _fingerprint(track) else None
-        peaks = by_columns.get(columns) if isinstance(by_columns, dict) else None
+        drawn = known.get("columns") if known.get("of") == _fingerprint(track) else None
+        by_columns = drawn if isinstance(drawn, dict) else {}
+        peaks = by_columns.get(columns)
         if not isinstance(peaks, list):
             operation = {"path": str(track.path), "columns": call.params.columns}
             peaks = list((await self._operate(call, "waveform", operation))["peaks"])
             value = {
                 "of": _fingerprint(track),
-                "columns": {**(by_columns or {}), columns: peaks},
+                "columns": {**by_columns, columns: peaks},
             }
             unfinished = self._library.cache.unfinished
             await self._library.on_disk(durable.write_json, stored, value, unfinished)
