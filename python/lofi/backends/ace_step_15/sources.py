@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from torch import Tensor
@@ -14,42 +13,25 @@ from lofi.backends.ace_step_15.config import HOP, REFERENCE_SEC, SAMPLE_RATE
 from lofi.backends.ace_step_15.request import Audio
 from lofi.errors import InvalidSource
 from lofi.worker.backend import Check
+from lofi.worker.reading import open_sound, to_channels
 
 SILENT_PEAK = 1e-6
-MIN_SEC, MAX_SEC = 0.5, 600.0
 _CLIPS = 3
-_BLOCK_FRAMES = 1 << 18
 
 
 def read_audio(path: Path, check: Check) -> Audio:
-    """Reads any sound file as 48 kHz stereo, [frames, 2] within -1..1.
+    """Reads any sound file as 48 kHz stereo, [frames, 2] within -1..1; further channels are mixed.
 
     Raises:
         InvalidSource: unreadable, shorter than half a second or longer than ten minutes.
     """
+    sound = open_sound(path)
+    stream = soxr.ResampleStream(sound.sample_rate, SAMPLE_RATE, 2, dtype="float32")
     parts = []
-    try:
-        with soundfile.SoundFile(path) as file:
-            seconds = file.frames / file.samplerate
-            if not MIN_SEC <= seconds <= MAX_SEC + 1:
-                raise InvalidSource(
-                    f"{path} is {seconds:.1f} s long",
-                    hint=f"Sources are {MIN_SEC:g} to {MAX_SEC:g} s.",
-                )
-            stream = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 2, dtype="float32")
-            while True:
-                check()
-                block = file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
-                last = len(block) < _BLOCK_FRAMES
-                two = block[:, :2] if block.shape[1] > 1 else np.repeat(block, 2, axis=1)
-                parts.append(stream.resample_chunk(np.ascontiguousarray(two), last=last))
-                if last:
-                    break
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise InvalidSource(
-            f"{path} cannot be read: {error}",
-            hint="Give a sound file: wav, flac, ogg, mp3 or another that libsndfile reads.",
-        ) from error
+    for block in sound.blocks():
+        check()
+        parts.append(stream.resample_chunk(np.ascontiguousarray(to_channels(block, 2))))
+    parts.append(stream.resample_chunk(np.zeros((0, 2), np.float32), last=True))
     return np.clip(np.concatenate(parts), -1.0, 1.0)
 
 
