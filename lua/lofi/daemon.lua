@@ -79,7 +79,7 @@ local function ready(own, result)
   end
   events.emit('daemon_ready', result)
   for _, callback in ipairs(callbacks) do
-    callback(nil, result.daemon)
+    later(callback, nil, result.daemon)
   end
   local running = (result.daemon or {}).version
   if running ~= version.plugin then

@@ -35,11 +35,12 @@ local function finish(job)
   local first = job.takes[1]
   if first then
     job.status, job.track, job.percent, job.error = 'complete', first, 100, nil
-    job.callback(nil, first, job.takes)
   else
     job.status = job.error.code == 'GENERATION_CANCELLED' and 'cancelled' or 'error'
-    job.callback(job.error)
   end
+  vim.schedule(function() -- one that raises keeps no other from hearing
+    job.callback(job.error, first, first and job.takes)
+  end)
 end
 
 ---@param job lofi.Job

@@ -49,6 +49,28 @@ def test_requests_wait_for_the_handshake_and_are_answered_in_order(talk: Talk) -
     assert editor.names()[:1] == ["daemon_start"] and "daemon_ready" in editor.names()
 
 
+def test_a_callback_that_raises_keeps_no_other_from_hearing(talk: Talk) -> None:
+    script = {"ping": [{"kill": int(signal.SIGKILL)}], "generate": [{"result": {
+        "track_id": "a", "status": "queued", "seed": 1, "warnings": []}}]}  # fmt: skip
+    editor, _ = talk(script, daemon={"restart_on_crash": False})
+    editor.lua(
+        """
+        _G.started, _G.ended = 0, 0
+        for _ = 1, 3 do
+          require('lofi').generate('x', function() _G.ended = _G.ended + 1; error('user code') end)
+          require('lofi.daemon').start(function()
+            _G.started = _G.started + 1
+            error('user code')
+          end)
+        end
+        """
+    )
+    editor.until("_G.started == 3", 10)
+    editor.until("#require('lofi.job').pending() == 3", 10)
+    editor.lua("require('lofi').request('ping')")
+    editor.until("_G.ended == 3", 10)
+
+
 @pytest.mark.every_nvim
 def test_every_pending_callback_hears_of_a_crash_once_and_the_daemon_comes_back(talk: Talk) -> None:
     kill = {"kill": int(signal.SIGKILL)}
