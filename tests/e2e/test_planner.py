@@ -192,6 +192,7 @@ def test_planning_ends_within_two_seconds_of_a_cancel(daemon: Caller) -> None:
     ("method", "params", "code", "word"),
     [
         ("lm_codes", {"prompt": "x", "duration_sec": 5}, "INVALID_DURATION", "thinking"),
+        ("lm_codes", {"prompt": "x", "thinking": False}, "INVALID_PARAMS", "Leave thinking out"),
         ("lm_codes", {"prompt": "x", "audio_codes": [1] * 50}, "INVALID_PARAMS", "Leave them out"),
         ("lm_codes", {"prompt": "x", "backend": "procedural"}, "UNSUPPORTED_TASK", "ace_step_15"),
         ("lm_codes", {"prompt": "x", "lm_model": "4b"}, "LM_UNAVAILABLE", "lm=4b"),

@@ -79,6 +79,10 @@ class Planning:
             raise InvalidParams(
                 "audio_codes are a plan already", hint="Leave them out.", param="audio_codes"
             )
+        if "lm_model" not in recipe and request.params.get("thinking") is False:
+            raise InvalidParams(
+                "Without thinking there is no plan", hint="Leave thinking out.", param="thinking"
+            )
         if "lm_model" not in recipe:
             raise UnsupportedTask(
                 f"The planner does not think about {recipe['task']}",
