@@ -6,10 +6,18 @@ from collections.abc import Sequence
 
 from lofi.backends.procedural.form import PHRASE_BARS, Section
 from lofi.backends.procedural.notes import Bar, Note, VoicedSlot
-from lofi.backends.procedural.patterns import BASS, WALK_COMPOUND, BassHit
+from lofi.backends.procedural.patterns import (
+    BASS,
+    BASS_BUSY,
+    BUSY_DENSITY,
+    TWO_FEEL,
+    WALK_COMPOUND,
+    WALKING,
+    BassHit,
+)
 from lofi.backends.procedural.progressions import QUALITIES
 from lofi.backends.procedural.randomness import Draws
-from lofi.backends.procedural.settings import Settings
+from lofi.backends.procedural.settings import DRIVEN, Settings
 
 LOWEST, HIGHEST = 28, 53
 ROOT_LOWEST, ROOT_HIGHEST = 31, 42
@@ -23,9 +31,7 @@ class Bassist:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._root = 36
-        walks = settings.style.name == "jazz" and settings.meter == 6
-        every = WALK_COMPOUND if walks else BASS[settings.style.name]
-        self._patterns = Draws(settings.seed, "bass").shuffled(every)[:PATTERNS]
+        self._patterns = Draws(settings.seed, "bass").shuffled(_repertoire(settings))[:PATTERNS]
         """The few this track's player is fond of."""
 
     def play(self, section: Section, bars: Sequence[Bar]) -> list[Note]:
@@ -48,7 +54,7 @@ class Bassist:
             for slot in bar.slots:
                 share = slot.beats
                 split: tuple[BassHit, ...] = (("R", 0, 0.9 * share),)
-                if jazz and share >= 2:
+                if jazz and share >= 2 and settings.drive > -DRIVEN:
                     split = (("R", 0, 0.95), ("a", 1, 0.9))
                 notes += self._bar(slot, bar, split, draws)
         return notes
@@ -84,6 +90,19 @@ class Bassist:
         third = 3 if QUALITIES[slot.chord.quality][0] == 3 else 4
         steps = {"R": 0, "8": 12, "5": slot.chord.fifth, "3": third, "6": 9, "2": 2}
         return _held(root + steps[tone])
+
+
+def _repertoire(settings: Settings) -> tuple[tuple[BassHit, ...], ...]:
+    """Returns the patterns a track's bass may be fond of: its style's, as lively as asked."""
+    style = settings.style.name
+    if style == "jazz":
+        if settings.meter == 6:
+            return WALK_COMPOUND
+        if abs(settings.drive) >= DRIVEN:
+            return WALKING if settings.drive > 0 else TWO_FEEL
+    elif settings.density >= BUSY_DENSITY:
+        return BASS_BUSY[style]
+    return BASS[style]
 
 
 def near(pitch_class: int, last: int) -> int:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from lofi.backends.procedural.form import PHRASE_BARS, Section
 from lofi.backends.procedural.notes import Bar, Note
-from lofi.backends.procedural.patterns import FILLS, HATS, KICKS, RIDES, RIDES_COMPOUND, SWEEPS
+from lofi.backends.procedural.patterns import (
+    BUSY_DENSITY,
+    FILLS,
+    HATS,
+    KICKS,
+    RIDES,
+    RIDES_BUSY,
+    RIDES_COMPOUND,
+    SWEEPS,
+)
 from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.settings import Settings
 
@@ -256,17 +265,19 @@ def _hats(pen: _Pen, plan: _Plan, density: float, scale: float) -> None:
 
 
 def _ride(pen: _Pen, plan: _Plan, density: float, *, full: bool) -> None:
-    for step in pen.draws.weighted(RIDES_COMPOUND if plan.compound else RIDES):
+    rides = RIDES_BUSY if density >= BUSY_DENSITY else RIDES
+    for step in pen.draws.weighted(RIDES_COMPOUND if plan.compound else rides):
         on = step % (6 if plan.compound else 4) == 0
         level = 0.52 if step in plan.backbeats else 0.42 if on else 0.32
         pen.hit("ride", step, level * pen.draws.between(0.9, 1.1))
+    lean = max(0.0, density - 0.5)
     for step in plan.backbeats:
         if not pen.draws.chance(0.08):
             pen.hit("pedal", step, 0.38)
     if full:
         for step in COMPING_STEPS:
-            if pen.draws.chance(0.05 + 0.26 * density):
-                pen.hit("snare", step, pen.draws.between(0.14, 0.28))
+            if pen.draws.chance(0.05 + 0.26 * density + 0.7 * lean):
+                pen.hit("snare", step, pen.draws.between(0.14, 0.28) + 0.3 * lean)
 
 
 def _brush(pen: _Pen, plan: _Plan, density: float, *, full: bool) -> None:
@@ -277,18 +288,21 @@ def _brush(pen: _Pen, plan: _Plan, density: float, *, full: bool) -> None:
             pen.hit("hat", step, 0.5 if step % 8 == 0 else 0.36)
     for step in plan.backbeats:
         pen.hit("pedal", step, 0.4)
+    lean = max(0.0, density - 0.5)
     if full:
         for step in (2, 7, 11, 15):
-            if pen.draws.chance(0.02 + 0.4 * density):
-                pen.hit("brush", step, 0.22)
+            if pen.draws.chance(0.02 + 0.4 * density + lean):
+                pen.hit("brush", step, 0.22 + 0.4 * lean)
         if pen.draws.chance(0.2):
             pen.hit("brush", pen.draws.pick((6, 10, 14)), 0.34)
 
 
 def _house_hats(pen: _Pen, density: float, *, opened: bool) -> None:
+    lean = density - 0.5
     if opened:
         for step in (2, 6, 10, 14):
             pen.hit("open", step, 0.42)
     for step in range(pen.steps):
-        if pen.draws.chance(0.25 + 0.45 * density):
-            pen.hit("hat" if step % 2 == 0 else "shaker", step, 0.26 if step % 2 == 0 else 0.18)
+        if pen.draws.chance(0.25 + 0.45 * density + 0.8 * max(0.0, lean)):
+            voice, level = ("hat", 0.26) if step % 2 == 0 else ("shaker", 0.18)
+            pen.hit(voice, step, level + 0.5 * max(0.0, lean))

@@ -9,6 +9,7 @@ from lofi.backends.procedural.progressions import (
     CADENCES,
     DOMINANTS,
     FINALS,
+    HOME_MINOR,
     PROGRESSIONS,
     QUALITIES,
     RELATIVES,
@@ -82,6 +83,9 @@ class _Choice:
         mode = self._minor = settings.key.minor
         self._draws = Draws(settings.seed, "harmony")
         own, jazz = PROGRESSIONS[(settings.style.name, mode)], PROGRESSIONS[("jazz", mode)]
+        if settings.home:
+            own, jazz = HOME_MINOR[settings.style.name], HOME_MINOR["jazz"]
+        self._home = settings.home
         self._pool = jazz if settings.jazz >= JAZZ_IN_CONTRASTS else own
         # The ear must learn where home is: the first progression starts there.
         first = jazz if settings.jazz >= JAZZ_EVERYWHERE else own
@@ -91,13 +95,14 @@ class _Choice:
         self._hold = settings.style.name == "ambient" and self._draws.chance(0.5)
 
     def cadences(self) -> tuple[str, ...]:
-        """Returns the ways to end: a tune that leans to its relative major needs its dominant."""
+        """Returns the ways to end: a tune that leans to its relative major needs its dominant,
+        and so does one that must be plainly minor."""
         found = CADENCES[self._minor]
-        return found[:2] if self._leans else found
+        return found[:2] if self._leans or self._home else found
 
     def finals(self) -> tuple[str, ...]:
         """Returns the qualities of the last chord; a leaning tune ends on the bare one."""
-        return ("madd9",) if self._leans else FINALS[self._minor]
+        return ("madd9",) if self._leans or self._home else FINALS[self._minor]
 
     @property
     def _leans(self) -> bool:

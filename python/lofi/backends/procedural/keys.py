@@ -59,7 +59,11 @@ def play(section: Section, bars: Sequence[Bar], settings: Settings) -> list[Note
     order = draws.pick((0, 0, 0, 1, 1))
     arpeggio = section.arpeggio
     if settings.style.name in ("lofi", "rain", "ambient"):
-        arpeggio |= draws.chance(0.6 if instrument == "guitar" else 0.22)
+        often = 0.6 if instrument == "guitar" else 0.22
+        # A hopeful word moves the chords, and so does a busy one where no drums do it.
+        often += 0.35 * max(0.0, settings.rise) if settings.style.name == "ambient" else 0.0
+        often += 2.0 * max(0.0, settings.density - 0.5) if settings.kit == "none" else 0.0
+        arpeggio |= draws.chance(often)
     notes: list[Note] = []
     for bar in bars:
         inside = Draws(settings.seed, f"comp/bar/{bar.index}")

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 from lofi.backends.procedural.form import PHRASE_BARS, Section
 from lofi.backends.procedural.notes import Bar, Note
-from lofi.backends.procedural.patterns import BUSY_PLANS, CELLS, PLANS, SECOND_BARS, WALK
+from lofi.backends.procedural.patterns import (
+    BUSY_DENSITY,
+    BUSY_PLANS,
+    CELLS,
+    PLANS,
+    SECOND_BARS,
+    WALK,
+)
 from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.settings import Settings
 from lofi.backends.procedural.styles import LEAD_PAN
@@ -33,12 +40,15 @@ RELEASES = {
     "reed": 0.1,
 }
 BELOW, ABOVE = 8, 9
+BRIGHT_SEMITONES = 4.0
+"""How much higher a lead plays for each octave of brightness asked for."""
 SCALES = {False: (0, 2, 4, 5, 7, 9, 11), True: (0, 2, 3, 5, 7, 8, 10)}
 PENTATONICS = {False: (0, 2, 4, 7, 9), True: (0, 3, 5, 7, 10)}
 LENGTHS = (0.45, 0.9, 1.4, 2.2)
-BUSY = 0.65
 STRONG = {2: (0.0,), 3: (0.0,), 4: (0.0, 2.0), 6: (0.0, 1.5)}
 """Beats of the bar on which the ear wants a chord tone, by time signature."""
+RISE = 0.5
+"""How far a hopeful or a sad word bends the steps of a line."""
 LEAST_BEATS = 0.25
 """No note is cut shorter, and no overlap shorter than this is heard as a clash."""
 
@@ -71,7 +81,8 @@ class Melodist:
     def _take(self, instrument: str) -> None:
         """Takes an instrument in hand: its register, and the scale within it."""
         self._instrument = instrument
-        register = self._register = REGISTERS[instrument]
+        lift = round(BRIGHT_SEMITONES * self._settings.bright)
+        register = self._register = REGISTERS[instrument] + lift
         self._ladder = [
             midi
             for midi in range(register - BELOW, register + ABOVE + 1)
@@ -112,13 +123,14 @@ class Melodist:
             first = draws.pick(CELLS)
             second = draws.pick((first, draws.pick(CELLS), *SECOND_BARS))
             degree = draws.pick((0, 0, 1, 2, -1))
+            walk = _walk(self._settings.rise)
             bars: list[tuple[Cell, ...]] = []
             for onsets in (first, second):
                 cells = []
                 for onset in onsets:
                     length = draws.pick(LENGTHS)
                     cells.append(Cell(onset, degree, length, draws.between(0.55, 0.85)))
-                    degree = min(5, max(-4, degree + draws.weighted(WALK)))
+                    degree = min(5, max(-4, degree + draws.weighted(walk)))
                 bars.append(tuple(cells))
             self._motifs[material] = (bars[0], bars[1])
         return self._motifs[material]
@@ -207,6 +219,14 @@ class Melodist:
         )
 
 
+def _walk(rise: float) -> dict[int, float]:
+    """Returns the steps from note to note: a hopeful line climbs more than it falls."""
+    return {
+        step: weight * (1 + rise * RISE) if step > 0 else weight * (1 - rise * RISE)
+        for step, weight in WALK.items()
+    }
+
+
 def _yielding(note: Note, bars: Sequence[Bar]) -> Note:
     """Ends a note where a chord begins that it would rub against, a semitone above one of it."""
     for bar in bars:
@@ -221,7 +241,7 @@ def _yielding(note: Note, bars: Sequence[Bar]) -> Note:
 def _plan(density: float, draws: Draws, *, tail_only: bool) -> tuple[str, ...]:
     if tail_only:
         return ("rest", "rest", "rest", "tail")
-    if density >= BUSY:
+    if density >= BUSY_DENSITY:
         return draws.pick(BUSY_PLANS)
     plan = draws.pick(PLANS)
     if draws.chance(max(0.0, 0.9 * (0.5 - density))):

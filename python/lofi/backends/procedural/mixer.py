@@ -38,6 +38,11 @@ TILT_DB = 0.55
 LIFTS_DB = (1.0, 2.0, 2.4, 1.8)
 """How far one track may be brighter than another per octave, and its bells stronger: each is
 recorded at a desk of its own."""
+BRIGHT_TILT_DB, BRIGHT_TOUCH = 1.2, 0.25
+"""What an octave of brightness asked for adds to the tilt, and to the velocity notes are struck
+at: the low-pass alone moves little but the hiss."""
+STEEPEST_DB = 1.0
+"""No desk and no word tilt a track by more."""
 LONGEST_RING_SEC = 9.0
 DELAY = Tape.BASE + HALF_TAPS
 """Samples by which the mixer's output lags behind the score."""
@@ -136,7 +141,8 @@ class Mixer:
         self._tape = Tape(settings.wobble, period)
         darkest = 0.1 if style.name == "ambient" else -TILT_DB  # it is dark already
         desk = Draws(settings.seed, "tilt")
-        tilt_db = desk.between(darkest, TILT_DB)
+        tilt_db = desk.between(darkest, TILT_DB) + BRIGHT_TILT_DB * settings.bright
+        tilt_db = min(STEEPEST_DB, max(-STEEPEST_DB, tilt_db))
         lifts_db = tuple(desk.between(-lift, lift) for lift in LIFTS_DB)
         self._tone = Tone(settings.lowpass_hz, tilt_db, lifts_db)
         bar = settings.bar_sec * SAMPLE_RATE
@@ -184,12 +190,13 @@ class Mixer:
                 event, hit, False, 0, 0, left * gain, right * gain, event.start + hit.shape[1]
             )
         seconds = event.length / SAMPLE_RATE + event.release_sec
-        tone = self._tones.get(event.instrument, event.midi, event.velocity, seconds)
+        touch = BRIGHT_TOUCH * self._settings.bright
+        tone = self._tones.get(event.instrument, event.midi, event.velocity + touch, seconds)
         release = max(1, round(event.release_sec * SAMPLE_RATE))
         sounding = event.length + release
         if not tone.looped:
             sounding = min(sounding, tone.samples.shape[1])
-        gain = gain_of(event.instrument, event.velocity)
+        gain = gain_of(event.instrument, event.velocity, touch)
         return _Voice(
             event,
             tone.samples,

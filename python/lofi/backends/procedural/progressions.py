@@ -98,6 +98,38 @@ PROGRESSIONS: dict[tuple[str, bool], tuple[str, ...]] = {
     ),
 }
 
+HOME_MINOR: dict[str, tuple[str, ...]] = {
+    "lofi": (
+        "0:m9|5:m9|8:maj7|7:7b9",
+        "0:m11|0:m9|5:m9|7:7b13",
+        "0:m9|8:maj9|5:m9|7:7b9",
+        "0:m9|7:m7|5:m9|0:m9",
+    ),
+    "jazz": (
+        "0:m6|0:m9|8:9|7:7b9",
+        "0:m9 8:maj7|2:m7b5 7:7b13|0:m6|5:m9",
+        "0:m6|5:m6|2:m7b5 7:7b9|0:m9",
+        "2:m7b5|7:7b9|0:m9|0:m6",
+    ),
+    "ambient": (
+        "0:madd9|0:m11|5:madd9|0:madd9",
+        "0:madd9|8:maj7|5:m9|0:madd9",
+        "0:madd9|5:madd9|0:m9|7:m7",
+    ),
+    "house": (
+        "0:m9|0:madd9|5:m9|7:m7",
+        "0:madd9|5:m9|0:m9|7:7b13",
+        "0:madd9|8:maj7|5:m9|7:7b13",
+    ),
+    "rain": (
+        "0:madd9|8:maj9|5:m9|7:7b9",
+        "0:madd9|5:m9|0:m9|7:7b9",
+        "0:madd9|8:maj7|2:m7b5|7:7b13",
+    ),
+}
+"""Where the words ask for minor: no third or seventh degree lends its root, so that nobody takes
+the relative major for home."""
+
 CADENCES: dict[bool, tuple[str, ...]] = {
     False: ("2:m9 7:13", "5:maj9 5:m6", "5:maj9 7:9sus"),
     True: ("2:m7b5 7:7b9", "5:m9 7:7b13", "8:maj7 10:9sus"),

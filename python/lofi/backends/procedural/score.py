@@ -45,7 +45,7 @@ class Score:
         self.form = forms.plan(settings)
         self.harmony = harmony.compose(settings, self.form)
         self._voicing: voicing.Voicing | None = None
-        self._centre = voicing.centre_of(settings.seed, settings.keys)
+        self._centre = voicing.centre_of(settings.seed, settings.keys, settings.bright)
         self._bassist = Bassist(settings)
         self._drummer = Drummer(settings)
         self._melodist = Melodist(settings)

@@ -6,6 +6,7 @@ fills the rest.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ MINOR_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 HELD = ("pad", "strings")
 """Keys that hold whole chords; a pad part would only double them."""
+DRIVEN = 0.3
+"""From this drive on a lively kit is taken, from as little a calm one."""
+MOVING_DENSITY = 0.15
+"""Words that ask for so many more notes want no keys that only hold chords."""
+MINOR_ASKED = 0.4
+"""Words that ask for so much minor want no doubt about its tonic."""
 BAR_BEATS = {2: 2, 3: 3, 4: 4, 6: 3}
 """Quarter beats of a bar by numerator; 6 is 6/8."""
 
@@ -67,6 +74,14 @@ class Settings:
     waves: float
     jazz: float
     """Lofi borrows jazz progressions: from 0.2 in contrasting sections, from 0.4 everywhere."""
+    drive: float
+    """-1 calm … 1 energetic, as the words say it: who plays, and how."""
+    bright: float
+    """Octaves by which the words want the notes brighter, -1…1; registers and touch follow."""
+    rise: float
+    """-1…1: lines that fall, as a sad tune's do, or rise, as a hopeful one's."""
+    home: bool
+    """The words ask for minor: its tonic must be plain, not the relative major's."""
     lead_level: float
     bass_level: float
     drums_level: float
@@ -152,7 +167,9 @@ def resolve(recipe: Mapping[str, Any]) -> Settings:
     style = STYLES[str(recipe.get("style") or wishes.style or "lofi")]
     numbers = wishes.numbers
     bpm = _bpm(recipe, style, numbers["tempo"], seed)
-    keys, lead, bass, kit, pad = _band(style, wishes, seed)
+    drive = _held(numbers["tempo"] + numbers["density"])
+    key = _key(recipe, style, numbers["minor"], seed)
+    keys, lead, bass, kit, pad = _band(style, wishes, drive, seed)
     rain, waves = _weather(style, wishes, seed)
 
     def knob(name: str, default: float, low: float, high: float, change: float) -> float:
@@ -166,7 +183,7 @@ def resolve(recipe: Mapping[str, Any]) -> Settings:
         frames=round(SAMPLE_RATE * float(recipe.get("duration_sec") or 60.0)),
         bpm=bpm,
         grid_bpm=fold(float(bpm), style.fold_bpm),
-        key=_key(recipe, style, numbers["minor"], seed),
+        key=key,
         meter=_meter(recipe),
         keys=keys,
         lead=lead,
@@ -185,6 +202,10 @@ def resolve(recipe: Mapping[str, Any]) -> Settings:
         rain=rain,
         waves=waves,
         jazz=numbers["jazz"] if style.name == "lofi" else 0.0,
+        drive=drive,
+        bright=_held(numbers["bright"]),
+        rise=_held(-numbers["minor"]),
+        home=key.minor and numbers["minor"] >= MINOR_ASKED,
         lead_level=max(0.2, 1 + numbers["lead_level"]),
         bass_level=max(0.2, 1 + numbers["bass_level"]),
         drums_level=max(0.5, 1 + numbers["drums_level"] / 4),
@@ -208,8 +229,11 @@ def _bpm(recipe: Mapping[str, Any], style: Style, tempo: float, seed: int) -> in
     if asked is not None:
         return int(asked)
     middle, half = (style.bpm_low + style.bpm_high) / 2, (style.bpm_high - style.bpm_low) / 2
-    spread = Draws(seed, "tempo").between(-0.75, 0.75)
-    wanted = middle + half * (0.9 * min(1.0, max(-1.0, tempo)) + spread)
+    tempo = _held(tempo)
+    # The more the words say, the less is left to the seed: no slow track is called fast.
+    push = math.copysign(0.9 * math.sqrt(abs(tempo)), tempo)
+    spread = Draws(seed, "tempo").between(-0.75, 0.75) * (1 - abs(tempo))
+    wanted = middle + half * (push + spread)
     return round(min(style.bpm_high, max(style.bpm_low, wanted)))
 
 
@@ -236,10 +260,17 @@ def _meter(recipe: Mapping[str, Any]) -> int:
     return int(asked)
 
 
-def _band(style: Style, wishes: words.Wishes, seed: int) -> tuple[str, str, str, str, str | None]:
+def _held(value: float) -> float:
+    return min(1.0, max(-1.0, value))
+
+
+def _band(
+    style: Style, wishes: words.Wishes, drive: float, seed: int
+) -> tuple[str, str, str, str, str | None]:
     draws = Draws(seed, "band")
     roles, unwanted = wishes.roles, wishes.unwanted
-    keys = draws.weighted(_without(style.keys, unwanted))
+    moving = wishes.numbers["density"] >= MOVING_DENSITY and "pad" not in roles
+    keys = draws.weighted(_without(style.keys, unwanted | set(HELD if moving else ())))
     if keys in HELD:
         keys = roles.get("pad", keys)  # one held chord is enough: the one that was asked for
         if keys == "none":
@@ -250,6 +281,9 @@ def _band(style: Style, wishes: words.Wishes, seed: int) -> tuple[str, str, str,
     bass = draws.weighted(_without(style.bass, unwanted))
     bass = roles.get("bass", bass)
     kit = draws.weighted(_without(style.kit, unwanted))
+    if abs(drive) >= DRIVEN:
+        wanted = style.lively_kit if drive > 0 else style.calm_kit
+        kit = kit if wanted is None or wanted in unwanted else wanted
     kit = roles.get("kit", kit)
     pad: str | None = draws.weighted(style.pads)
     if not draws.chance(style.pad_chance):

@@ -33,6 +33,9 @@ class Style:
     duck: Duck | None
     lag_ms: dict[str, float]
     """How late each part plays: the lazy snare and keys are the genre."""
+    lively_kit: str | None = None
+    """What the drummer takes when the words are energetic; None: whatever the seed says."""
+    calm_kit: str | None = None
     jitter: float = 1.0
     reverb_wet: float = 0.62
     reverb_tail_sec: float = 1.37
@@ -83,6 +86,8 @@ STYLES: dict[str, Style] = {
         lead={"reed": 4, "vibes": 4, "guitar": 3, "piano": 2, "flute": 2},
         bass={"upright": 1},
         kit={"brush": 3, "ride": 3},
+        lively_kit="ride",
+        calm_kit="brush",
         pad_chance=0.0,
         reverb=0.38,
         levels=_levels(0.37, 0.42, 0.14, 0.62, 1.35),
@@ -137,6 +142,7 @@ STYLES: dict[str, Style] = {
         lead={"vibes": 3, "bell": 3, "piano": 3, "flute": 2, "guitar": 2},
         bass={"upright": 3, "sub": 2},
         kit={"soft": 3, "brush": 2, "rim": 1},
+        lively_kit="rim",
         pad_chance=0.7,
         reverb=0.55,
         levels=_levels(0.46, 0.38, 0.18, 0.56, 1.15),

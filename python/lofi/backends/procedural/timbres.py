@@ -90,11 +90,14 @@ def layer_of(instrument: str, velocity: float) -> float:
     return LAYERS[sum(velocity > border for border in LAYER_BORDERS)]
 
 
-def gain_of(instrument: str, velocity: float) -> float:
-    """Returns how loud a note's layer is played for `velocity`."""
+def gain_of(instrument: str, velocity: float, touch: float = 0.0) -> float:
+    """Returns how loud a note's layer is played for `velocity`.
+
+    `touch` is how much harder it is struck than it is loud: brighter, not louder.
+    """
     if instrument in LOOPED:
         return velocity
-    return float((velocity / layer_of(instrument, velocity)) ** 0.8)
+    return float((velocity / layer_of(instrument, velocity + touch)) ** 0.8)
 
 
 def length_class(instrument: str, seconds: float) -> float:

@@ -16,6 +16,7 @@ CENTRES = {"ep": 63.0, "guitar": 59.0, "stab": 64.0}
 DEFAULT_CENTRE = 62.0
 REGISTER = 2.5
 """Semitones by which a track may lie higher or lower than its instrument's middle."""
+BRIGHT_SEMITONES = 4.0
 MUD_BELOW = 55
 
 
@@ -53,9 +54,12 @@ def _roughness(voicing: Voicing) -> float:
     return cost
 
 
-def centre_of(seed: int, instrument: str) -> float:
-    """Returns the pitch around which one track's keys play: every hand lies a little elsewhere."""
-    middle = CENTRES.get(instrument, DEFAULT_CENTRE)
+def centre_of(seed: int, instrument: str, bright: float = 0.0) -> float:
+    """Returns the pitch around which one track's keys play: every hand lies a little elsewhere.
+
+    `bright` is how many octaves brighter the words want it, -1…1: bright chords lie higher.
+    """
+    middle = CENTRES.get(instrument, DEFAULT_CENTRE) + BRIGHT_SEMITONES * bright
     return middle + Draws(seed, "register").between(-REGISTER, REGISTER)
 
 
