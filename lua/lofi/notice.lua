@@ -83,9 +83,19 @@ local function close()
   window, buffer = nil, nil
 end
 
+---Whether the window is where the person is: one in another tab page shows nobody anything.
+---@return boolean
+local function is_here()
+  local here = vim.api.nvim_tabpage_list_wins(0)
+  return window ~= nil and vim.list_contains(here, window)
+end
+
 local function draw()
+  if #notices == 0 or not is_here() then
+    close()
+  end
   if #notices == 0 then
-    return close()
+    return
   end
   local lines = lines_of(math.max(10, math.min(WIDTH, vim.o.columns - 4)))
   if not buffer or not vim.api.nvim_buf_is_valid(buffer) then
@@ -94,7 +104,7 @@ local function draw()
   end
   float.fill(buffer, lines)
   local place = layout(lines)
-  if window and vim.api.nvim_win_is_valid(window) then
+  if window then
     return vim.api.nvim_win_set_config(window, place)
   end
   window = vim.api.nvim_open_win(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.clock import until
-from tests.nvim.editor import Home, Script
+from tests.nvim.editor import Editor, Home, Script
 from tests.nvim.terminal import HAS_TMUX, Terminal
 from tests.nvim.test_command import ANSWERS
 
@@ -174,3 +174,13 @@ def test_without_a_command_line_a_notifier_shows_progress(show: Show) -> None:
     terminal.type(":lua require('lofi.progress').say('fetching something')")
     terminal.type(":lua vim.api.nvim_buf_set_lines(0, 0, 0, true, { 'shown: ' .. shown })")
     assert "Press ENTER" not in terminal.wait(5, "shown: lofi: fetching something")
+
+
+def test_a_notice_is_seen_in_the_tab_one_is_in(editor: Editor) -> None:
+    editor.lua("require('lofi.notice').show({ { text = 'one' } })")
+    assert len(editor.nvim.current.tabpage.windows) == 2
+    editor.command("tabnew")
+    editor.lua("require('lofi.notice').show({ { text = 'two' } })")
+    here = editor.nvim.current.tabpage.windows
+    assert [window.buffer[:] for window in here][1:] == [[" one", " two"]]
+    assert len(editor.nvim.windows) == 3, "the old one is gone"
