@@ -11,7 +11,7 @@ import soundfile
 from safetensors.torch import load_file, save_file
 
 from lofi.backends import musicgen as backend
-from lofi.errors import GenerationCancelled, LofiError
+from lofi.errors import GenerationCancelled, InvalidSource, LofiError
 from lofi.worker.backend import Event, Job, Model, Phase, Sound, Step, Stretch
 from tests.checkpoints import musicgen
 
@@ -90,6 +90,14 @@ def test_an_extended_source_stays_at_the_start(tmp_path: Path) -> None:
     audio = {"source": tmp_path / "source.wav"}
     longer = sound(run(made, job(tmp_path, audio=audio, task="extend", duration_sec=8)))
     assert longer.shape == (8 * 32000, 1)
+
+
+def test_a_source_of_no_numbers_is_refused(tmp_path: Path) -> None:
+    musicgen.write(tmp_path / "small")
+    soundfile.write(tmp_path / "a.wav", np.full((32000, 1), np.nan), 32000, subtype="FLOAT")
+    work = job(tmp_path, audio={"source": tmp_path / "a.wav"}, task="extend", duration_sec=8)
+    with pytest.raises(InvalidSource, match="no numbers"):
+        run(backend.create(), work)
 
 
 def test_a_reference_steers_the_melody_variant_only(tmp_path: Path) -> None:

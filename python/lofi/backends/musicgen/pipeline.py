@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from torch import Tensor
@@ -17,9 +16,10 @@ from lofi.backends.musicgen import chroma, codec
 from lofi.backends.musicgen.condition import TEXT_LIMIT_TOKENS, condition
 from lofi.backends.musicgen.tokens import Sampling, draw
 from lofi.backends.musicgen.weights import HOW, Loaded, load
-from lofi.errors import InvalidSource, ModelInferenceFailed, ModelNotFound, UnsupportedTask
+from lofi.errors import ModelInferenceFailed, ModelNotFound, UnsupportedTask
 from lofi.worker import device as devices
 from lofi.worker.backend import Check, Event, Job, Model, Notice, Phase, Sound, Step, Stretch
+from lofi.worker.reading import open_sound
 
 WINDOW_SEC = 30
 """The length MusicGen was trained on."""
@@ -58,8 +58,8 @@ class MusicGen:
         place, kind = str(loaded.device), str(loaded.dtype).removeprefix("torch.")
         yield Phase("encoding", 1, place, kind)
         yield from self._notices(loaded, recipe)
-        melody = self._melody(loaded, job)
-        prompt = self._prompt(loaded, job)
+        melody = self._melody(loaded, job, check)
+        prompt = self._prompt(loaded, job, check)
         seconds = float(recipe["duration_sec"])
         length = _codes(loaded, seconds)
         yield Phase("tokens", length, place, kind)
@@ -100,7 +100,7 @@ class MusicGen:
                 "prompt",
             )
 
-    def _melody(self, loaded: Loaded, job: Job) -> Tensor | None:
+    def _melody(self, loaded: Loaded, job: Job, check: Check) -> Tensor | None:
         path = job.audio.get("reference")
         if path is None:
             return None
@@ -108,16 +108,16 @@ class MusicGen:
             raise UnsupportedTask(
                 "Only the variant melody follows a reference", hint="Set variant=melody."
             )
-        mono = _read(path, loaded.sample_rate).mean(1)
+        mono = _read(path, loaded.sample_rate, check).mean(1)
         return chroma.chroma(torch.from_numpy(mono), loaded.sample_rate)
 
-    def _prompt(self, loaded: Loaded, job: Job) -> Tensor:
+    def _prompt(self, loaded: Loaded, job: Job, check: Check) -> Tensor:
         """The codes of an extended source; none for text to music."""
         rows = int(loaded.model.config.decoder.num_codebooks)
         path = job.audio.get("source")
         if job.recipe["task"] != "extend" or path is None:
             return torch.zeros(rows, 0, dtype=torch.long)
-        samples = _read(path, loaded.sample_rate)
+        samples = _read(path, loaded.sample_rate, check)
         if samples.shape[1] != loaded.channels:
             samples = np.repeat(samples.mean(1, keepdims=True), loaded.channels, 1)
         return codec.encode(loaded, torch.from_numpy(samples))
@@ -176,9 +176,12 @@ def _exactly(samples: np.ndarray, frames: int) -> np.ndarray:
     return np.ascontiguousarray(samples[:frames], dtype=np.float32)
 
 
-def _read(path: Path, sample_rate: int) -> np.ndarray:
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise InvalidSource(f"{path} cannot be read as sound: {error}") from error
-    return np.asarray(soxr.resample(samples, rate, sample_rate), dtype=np.float32)
+def _read(path: Path, sample_rate: int, check: Check) -> np.ndarray:
+    """A sound file as float32 [frames, its channels] at a rate."""
+    found = open_sound(path)
+    blocks = []
+    for block in found.blocks():
+        check()
+        blocks.append(block)
+    samples = soxr.resample(np.concatenate(blocks), found.sample_rate, sample_rate)
+    return np.asarray(samples, dtype=np.float32)
