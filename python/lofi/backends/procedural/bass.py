@@ -98,8 +98,10 @@ def _repertoire(settings: Settings) -> tuple[tuple[BassHit, ...], ...]:
     if style == "jazz":
         if settings.meter == 6:
             return WALK_COMPOUND
-        if abs(settings.drive) >= DRIVEN:
-            return WALKING if settings.drive > 0 else TWO_FEEL
+        if settings.drive >= DRIVEN or settings.density >= BUSY_DENSITY:
+            return WALKING
+        if settings.drive <= -DRIVEN:
+            return TWO_FEEL
     elif settings.density >= BUSY_DENSITY:
         return BASS_BUSY[style]
     return BASS[style]

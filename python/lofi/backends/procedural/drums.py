@@ -292,9 +292,12 @@ def _brush(pen: _Pen, plan: _Plan, density: float, *, full: bool) -> None:
     if full:
         for step in (2, 7, 11, 15):
             if pen.draws.chance(0.02 + 0.4 * density + lean):
-                pen.hit("brush", step, 0.22 + 0.4 * lean)
+                pen.hit("brush", step, 0.22 + 0.6 * lean)
         if pen.draws.chance(0.2):
             pen.hit("brush", pen.draws.pick((6, 10, 14)), 0.34)
+        for step in (6, 10, 14) if density >= BUSY_DENSITY else ():
+            if pen.draws.chance(0.6):
+                pen.hit("brush", step, 0.4)
 
 
 def _house_hats(pen: _Pen, density: float, *, opened: bool) -> None:

@@ -23,7 +23,7 @@ MINOR_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 HELD = ("pad", "strings")
 """Keys that hold whole chords; a pad part would only double them."""
-DRIVEN = 0.3
+DRIVEN = 0.4
 """From this drive on a lively kit is taken, from as little a calm one."""
 MOVING_DENSITY = 0.15
 """Words that ask for so many more notes want no keys that only hold chords."""
