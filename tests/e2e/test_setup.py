@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lofi.checkpoints import RECORD
 from tests import clock, hub
 from tests.checkpoints import ace_step_15, ace_step_15_lm, ace_step_v1, musicgen
 from tests.daemon.callers import REPO, Caller, Home
@@ -246,7 +248,11 @@ def test_a_model_with_wrong_bytes_is_repaired_file_by_file(home: Home, server: h
     before = len(server.requests)
     _installed(daemon, "musicgen", components=["small"], repair=True)
     asked = [line for line in server.requests[before:] if "/resolve/" in line]
-    assert len(asked) == 1 and asked[0].endswith(WEIGHTS), "whole files are kept"
+    brought = [line.rpartition("/")[2] for line in asked]
+    noted = json.loads((weights.parent / RECORD).read_text())["files"]
+    unknown = {name for name, file in noted.items() if file["sha256"] is None}
+    assert WEIGHTS in brought and WEIGHTS not in unknown
+    assert set(brought) == {WEIGHTS} | unknown, "what is known to be whole is kept"
     assert daemon.call("backend_verify", backend="musicgen", deep=True)["ok"]
     stop(daemon)
 
