@@ -25,6 +25,9 @@ def serve(transport: str, arguments: list[str]) -> int:
         if lane == "speed" and (noted := os.environ.get("BAND_MEASURES_LONG")):
             program = f"import os, time; open({noted!r}, 'w').write(str(os.getpid())); "
             return [sys.executable, "-c", program + "time.sleep(60)"]
+        if lane == "speed" and (awaited := os.environ.get("BAND_MEASURES_AFTER")):
+            program = f"import os, time\nwhile not os.path.exists({awaited!r}): time.sleep(0.01)\n"
+            return [sys.executable, "-c", program + 'print(\'{"gflops": 50, "gbps": 5}\')']
         return [sys.executable, "-m", "tests.daemon.serve", role, lane]
 
     try:

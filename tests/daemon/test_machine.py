@@ -4,9 +4,11 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from lofi.daemon.machine import Machine, Speed
 from lofi.daemon.worker_process import worker_command
+from tests.daemon.callers import Home
 
 
 def says(text: str) -> list[str]:
@@ -56,3 +58,39 @@ def test_a_disk_that_keeps_nothing_and_a_process_that_does_not_start_are_no_erro
     assert asyncio.run(measured.measured()) == Speed(9.0, 5.0)
     missing = Machine(tmp_path / "speed.json", [str(tmp_path / "no such program")])
     assert asyncio.run(missing.measured()) is None
+
+
+def test_who_asks_what_it_thinks_of_the_machine_is_told_each_new_figure(tmp_path: Path) -> None:
+    told: list[Speed | None] = []
+    path = tmp_path / "speed.json"
+
+    def measure(text: str) -> None:
+        machine = Machine(path, says(text), lambda: told.append(machine.speed))
+        asyncio.run(machine.measured())
+
+    measure('{"gflops": 9, "gbps": 5}')
+    assert told == [Speed(9.0, 5.0)]
+    measure('{"gflops": 8, "gbps": 5}')
+    measure("nothing")
+    assert told == [Speed(9.0, 5.0)], "nothing has changed"
+
+
+def test_the_backends_are_listed_at_once_and_what_they_cost_follows(home: Home) -> None:
+    may_measure = home.path / "measured"
+    caller = home.caller("stdio", BAND_MEASURES_AFTER=str(may_measure))
+    caller.initialize()
+
+    def cost(backends: list[dict[str, Any]]) -> object:
+        found = next(each for each in backends if each["type"] == "musicgen")
+        assert found["estimate"]["memory_mb"] > 1000
+        return found["estimate"]["seconds_per_minute_of_audio"]
+
+    for _ in range(2):
+        assert cost(caller.call("get_backends")["backends"]) is None
+    assert not caller.named("backend_changed")
+    may_measure.touch()
+    changed = caller.event("backend_changed", type="musicgen")
+    assert cost([changed]) == cost(caller.call("get_backends")["backends"]) is not None
+    caller.call("get_backends")
+    types = [each["type"] for each in caller.named("backend_changed")]
+    assert types.count("musicgen") == 1

@@ -57,15 +57,6 @@ def test_a_measure_of_the_machine_ends_with_its_daemon(home: Home) -> None:
     until(lambda: noted.exists() and noted.read_text(), 10, "the measure")
     caller.hang_up()
     assert caller.ended() == 0
-    import subprocess as sp
-
-    print(
-        sp.run(
-            ["ps", "-o", "pid,ppid,stat,args", "-p", noted.read_text()],
-            capture_output=True,
-            text=True,
-        ).stdout
-    )
     assert not Path(f"/proc/{noted.read_text()}").exists()
 
 

@@ -298,6 +298,23 @@ def test_the_guide_says_what_each_costs(talk: Talk) -> None:
     assert asked == {"backend": "ace-step-1.5", "lm_model": "0.6b"}
 
 
+def test_the_guide_waits_for_what_a_model_costs(talk: Talk) -> None:
+    musicgen = {"type": "musicgen", "name": "MusicGen", "status": "not_installed", "variants": []}
+    unknown = {**musicgen, "estimate": {**ESTIMATE, "seconds_per_minute_of_audio": None}}
+    known = {"notify": ["backend_changed", {**musicgen, "estimate": ESTIMATE}]}
+    editor, script = talk(
+        {
+            "get_backends": [{"result": {"backends": [unknown], "default_backend": "procedural"}}],
+            "estimate": [known, {"result": {"seconds": None}}],
+        }
+    )
+    editor.command("Lofi setup")
+    editor.until("_G.seen.asked[1]", 10)
+    shown = editor.lua("return _G.seen.asked")
+    assert "~22 min/min" in str(shown[0]["items"])
+    assert [each["params"]["backend"] for each in script.asked("estimate")] == ["musicgen"]
+
+
 def test_only_what_is_broken_is_brought_again(talk: Talk) -> None:
     files = [
         {"name": "vae/config.json", "bytes": 10},

@@ -76,6 +76,19 @@ local function choose_planner(backend, is_yes)
   end)
 end
 
+---Calls `use` once what the models cost here is known as well as it gets: the daemon lists them
+---before it has measured the machine, and an estimate waits for that.
+---@param use fun()
+local function with_costs(use)
+  for _, backend in ipairs(state.now.backends) do
+    if backend.estimate and not backend.estimate.seconds_per_minute_of_audio then
+      -- Whatever it answers, `backend_changed` has told by then.
+      return lofi.estimate({ backend = backend.type, prompt = 'lofi' }, use)
+    end
+  end
+  use()
+end
+
 ---@param is_yes boolean
 local function guide(is_yes)
   local function choose(backends)
@@ -107,8 +120,10 @@ local function guide(is_yes)
   if not launch.find() then
     return make_python(is_yes) -- without Python nobody is there to say what there is
   end
-  lofi.get_backends(answer.use(function(result)
-    choose(result.backends)
+  lofi.get_backends(answer.use(function()
+    with_costs(function()
+      choose(state.now.backends)
+    end)
   end))
 end
 

@@ -93,7 +93,9 @@ class House:
         self.inventory = Inventory(paths, settings)
         sources = Sources(self.library.cache, paths, settings)
         self.probe = Probe(paths.devices_file, self._has_neural_backend, worker_command("probe"))
-        self.machine = Machine(paths.speed_file, worker_command("speed"))
+        self.machine = Machine(
+            paths.speed_file, worker_command("speed"), lambda: self._backend_changed("")
+        )
         estimates = Estimates(self.inventory, timings, self.machine, settings)
         self.orders = Orders(self.inventory, sources)
         studio = Studio(

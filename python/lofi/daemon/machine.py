@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,11 +38,15 @@ class Machine:
     Args:
         path: of `speed.json`.
         command: the argument list of the process that measures and answers with JSON.
+        on_change: called when a measure has changed what is known.
     """
 
-    def __init__(self, path: Path, command: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, command: Sequence[str], on_change: Callable[[], None] = lambda: None
+    ) -> None:
         self._path = path
         self._command = list(command)
+        self._on_change = on_change
         kept = durable.read_json(path)
         self._speed = _speed(kept) if kept.get("machine") == _here() else None
         self.has_measured = False
@@ -64,8 +68,11 @@ class Machine:
                 self.has_measured = True
                 seen = _speed(await self._ask())
                 if seen is not None:
-                    best = self._speed or seen
+                    before = self._speed
+                    best = before or seen
                     self._speed = Speed(max(seen.gflops, best.gflops), max(seen.gbps, best.gbps))
+                    if self._speed != before:
+                        self._on_change()
                     await asyncio.to_thread(self._keep, self._speed)
         return self._speed
 

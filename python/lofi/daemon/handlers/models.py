@@ -60,17 +60,13 @@ class Models:
         """Returns the backend that a request without one gets now."""
         return default_name(self._inventory, self._inventory.is_installed)
 
-    def get_backends(self, call: Call) -> Any:
-        """Whoever chooses a model sees what it costs: the first answer on a machine waits for its
-        speed, half a second."""
-        return self._listed() if self._estimates.is_ready else self._measured()
-
-    def _listed(self) -> dict[str, Any]:
-        return {"backends": self._backends.all(), "default_backend": self.default()}
-
-    async def _measured(self) -> dict[str, Any]:
-        await self._estimates.prepare()
-        return self._listed()
+    def get_backends(self, call: Call) -> Reply:
+        """Says what is known. What models cost here is not until the machine's speed was measured:
+        that begins after the first answer, and `backend_changed` tells what came of it."""
+        result = {"backends": self._backends.all(), "default_backend": self.default()}
+        if self._estimates.is_ready:
+            return Reply(result)
+        return Reply(result, lambda: self._spawn(self._estimates.prepare()))
 
     def backend_select(self, call: Call) -> Reply:
         asked = call.params.backend.strip().lower()
