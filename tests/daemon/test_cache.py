@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 from lofi.daemon import durable
 from lofi.daemon.cache import Cache
 from lofi.daemon.eviction import Limits
-from lofi.errors import Busy, CacheCorrupt, CacheWriteError, InvalidTrackId
+from lofi.errors import Busy, CacheCorrupt, CacheWriteError, InvalidSource, InvalidTrackId
 
 SOUND = b"not really a sound"
 DIGEST = "0123456789abcdef" * 4
@@ -215,6 +216,50 @@ def test_a_damaged_file_is_set_aside(cache: Cache) -> None:
         cache.verify(cache.find("aaaa"))
     assert len(cache) == 0
     assert (cache.unfinished / "aaaa111122223333.wav.corrupt").read_bytes() == SOUND
+
+
+def test_a_file_that_is_gone_is_damage(cache: Cache) -> None:
+    add(cache, "aaaa111122223333", audio_sha256="0" * 64)
+    (cache.folder / "aaaa111122223333.wav").unlink()
+    with pytest.raises(CacheCorrupt, match="is gone"):
+        cache.verify(cache.find("aaaa"))
+    assert len(cache) == 0 and not (cache.folder / "aaaa111122223333.json").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_file_that_cannot_be_read_now_is_not_lost(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    add(cache, "aaaa111122223333", audio_sha256="0" * 64)
+
+    def refuse(path: Path, *mode: str) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InvalidSource, match=os.strerror(number)) as refused:
+        cache.verify(cache.find("aaaa"))
+    assert "nothing was changed" in refused.value.hint
+    monkeypatch.undo()
+    assert cache.find("aaaa").path.read_bytes() == SOUND
+    assert (cache.folder / "aaaa111122223333.json").exists()
+
+
+def test_a_file_of_the_person_s_whose_disk_is_away_keeps_its_track(
+    cache: Cache, tmp_path: Path
+) -> None:
+    away = tmp_path / "disk" / "mine.wav"
+    cache.add_foreign(members("aaaa111122223333", file=str(away), audio_sha256="0" * 64))
+    with pytest.raises(InvalidSource, match="cannot be read"):
+        cache.verify(cache.find("aaaa"))
+    assert (cache.folder / "aaaa111122223333.json").exists()
+
+
+def test_damage_that_cannot_be_set_aside_is_an_error_and_stays(cache: Cache) -> None:
+    add(cache, "aaaa111122223333", audio_sha256="0" * 64)
+    (cache.unfinished / "aaaa111122223333.wav.corrupt").mkdir()
+    with pytest.raises(CacheWriteError, match="is damaged and cannot be set aside"):
+        cache.verify(cache.find("aaaa"))
+    assert (cache.folder / "aaaa111122223333.json").exists() and len(cache) == 1
 
 
 def test_a_track_that_was_made_anew_meanwhile_is_not_taken_for_damaged(cache: Cache) -> None:

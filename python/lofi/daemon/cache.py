@@ -21,7 +21,7 @@ from lofi.daemon import durable, garbage, sidecar
 from lofi.daemon.clock import epoch_sec
 from lofi.daemon.eviction import Limits, victims
 from lofi.daemon.sidecar import Track
-from lofi.errors import Busy, CacheCorrupt, InvalidTrackId
+from lofi.errors import Busy, CacheCorrupt, CacheWriteError, InvalidSource, InvalidTrackId
 from lofi.tracks import ID_DIGITS, LONG_ID_DIGITS
 
 logger = logging.getLogger(__name__)
@@ -267,7 +267,9 @@ class Cache:
         """Compares a track's file with its checksum.
 
         Raises:
-            CacheCorrupt: it differs; the file was set aside and the track is gone.
+            CacheCorrupt: it differs or is gone; what there is was set aside and the track is gone.
+            InvalidSource: it cannot be read now; nothing was changed.
+            CacheWriteError: it is damaged and cannot be set aside; nothing was changed.
         """
         track = self._tracks.get(track.track_id, track)  # it may have been made anew meanwhile
         wanted = track.members.get("audio_sha256")
@@ -279,21 +281,33 @@ class Cache:
                 while block := file.read(1 << 20):
                     digest.update(block)
         except OSError as error:
-            self.set_aside(track)
-            raise CacheCorrupt(f"{track.path} cannot be read: {error.strerror}") from error
+            # A person's own file that is not there may lie on a disk that is away.
+            if isinstance(error, FileNotFoundError) and track.is_own_file:
+                self._set_aside(track)
+                raise CacheCorrupt(f"{track.path} is gone") from error
+            raise InvalidSource(
+                f"{track.path} cannot be read: {error.strerror or error}",
+                hint="Is its disk there, and may you read it? It stays; nothing was changed.",
+            ) from error
         if digest.hexdigest() != wanted:
-            self.set_aside(track)
+            self._set_aside(track)
             raise CacheCorrupt(f"{track.path} is not what was written there")
 
-    def set_aside(self, track: Track) -> None:
-        """Takes a damaged track out of the cache; its file moves to the unfinished ones."""
-        logger.warning("track %s is damaged and set aside", track.track_id)
-        track.sidecar_path.unlink(missing_ok=True)
-        self._tracks.pop(track.track_id, None)
-        if track.is_own_file and track.path.exists():
-            track.path.replace(self.unfinished / f"{track.path.name}.corrupt")
-
     # Below: no callers outside.
+
+    def _set_aside(self, track: Track) -> None:
+        """Takes a damaged track out of the cache; its file moves to the unfinished ones."""
+        try:
+            if track.is_own_file and track.path.exists():
+                durable.make_folder(self.unfinished)
+                track.path.replace(self.unfinished / f"{track.path.name}.corrupt")
+            track.sidecar_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CacheWriteError(
+                f"{track.path} is damaged and cannot be set aside: {error.strerror or error}"
+            ) from error
+        self._tracks.pop(track.track_id, None)
+        logger.warning("track %s is damaged and set aside", track.track_id)
 
     def _sidecars(self) -> tuple[int, dict[str, int]]:
         """Returns the folder's mtime and each sidecar's by its id; no folder holds none."""

@@ -233,7 +233,7 @@ class Doctor:
         damaged = []
         for track in self._library.cache.tracks():
             try:
-                await self._library.on_disk(self._library.cache.verify, track)
+                await self._library.verify(track)
             except LofiError as error:
                 damaged.append(_item("error", f"cache.{track.track_id}", error.message, error.hint))
         return damaged or [_item("ok", "cache.checksums", "Every track is what was written")]
