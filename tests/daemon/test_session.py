@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,44 @@ def test_what_was_on_is_recalled_once_and_goes_on_only_after_a_fresh_crash(tmp_p
     ):
         path.write_text(json.dumps({**crashed, **changes}))
         assert session(path).recall() == (MUSIC, goes_on), changes
+
+
+def test_what_went_on_by_itself_and_crashed_soon_comes_back_paused(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    first = session(path)
+    first.change()
+    first.keep([], MUSIC)
+
+    def crash(**changes: Any) -> None:
+        stored = json.loads(path.read_text())
+        path.write_text(json.dumps({**stored, "is_open": True, "pid": 2**22 + 1, **changes}))
+
+    async def note(living: Session) -> None:
+        before = path.read_text()
+        living.change()
+        noting = asyncio.create_task(living.run())
+        async with asyncio.timeout(limit(10)):
+            while path.read_text() == before:
+                await asyncio.sleep(0.01)
+        noting.cancel()
+
+    crash()
+    assert session(path).recall() == (MUSIC, True)  # dies before it can note anything
+    second = session(path, MUSIC)
+    assert second.recall() == (MUSIC, False)
+    asyncio.run(note(second))  # played on by hand: a life of its own
+    crash()
+    third = session(path, MUSIC)
+    assert third.recall() == (MUSIC, True)
+    asyncio.run(note(third))
+    noted = path.read_text()
+    crash()
+    assert session(path).recall() == (MUSIC, False)
+    path.write_text(noted)
+    crash(resumed_sec=time.time() - 3600)  # it had lived long
+    assert session(path).recall() == (MUSIC, True)
+    crash(resumed_sec="then")
+    assert session(path).recall() == (MUSIC, True)
 
 
 def test_a_daemon_that_never_played_leaves_what_was_on_alone(tmp_path: Path) -> None:
@@ -220,6 +259,30 @@ def test_after_a_crash_the_music_goes_on_by_itself(home: Home) -> None:
     assert second.initialize()["state"]["playback"]["state"] == "paused"
     second.event("playback_started", track_id=track)
     assert second.call("status")["playback"]["state"] == "playing"
+
+
+def test_a_track_that_kills_the_daemon_is_not_played_again_and_again(home: Home) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    track = made(first, "a")
+    first.call("play", track_id=track)
+    first.event("playback_started")
+    for goes_on in (True, False):
+        assert first.process is not None
+        until(partial(notes_playing, home, first.process.pid), 10, "its note of what is on")
+        first.process.send_signal(signal.SIGKILL)
+        first.ended()
+        first = home.caller("stdio")
+        assert first.initialize()["state"]["playback"]["state"] == "paused"
+        if goes_on:
+            first.event("playback_started", track_id=track)
+    first.call("volume_set", level=0.5)  # asks the player, as what goes on by itself would have
+    assert first.call("status")["playback"]["state"] == "paused"
+    assert not first.named("playback_started")
+
+
+def notes_playing(home: Home, pid: int) -> bool:
+    return '"playing"' in noted(home) and f'"pid": {pid},' in noted(home)
 
 
 def noted(home: Home) -> str:

@@ -46,6 +46,8 @@ class Session:
         self._never_offered: list[dict[str, Any]] | None = None
         self._kept: list[dict[str, Any]] = []
         self._has_recalled = False
+        self._resumed_sec: float | None = None
+        """When the music of a crashed daemon went on here by itself."""
         self._is_ours = False
         """The player was used here, or went on from what was left: the file tells of it now."""
         self._changed = asyncio.Event()
@@ -66,7 +68,10 @@ class Session:
 
     def recall(self) -> tuple[Memory | None, bool]:
         """Returns what was on, the first time and unless something else has been since; and
-        whether it goes on by itself, for the last daemon died while it played."""
+        whether it goes on by itself, for the last daemon died while it played.
+
+        What went on by itself and crashed soon is paused: playing it may be what kills.
+        """
         if self._has_recalled or self._is_ours:
             return None, False
         self._has_recalled = True
@@ -74,13 +79,20 @@ class Session:
         memory = Memory.of_json(stored.get("playback"))
         if memory is None:
             return None, False
-        noted_sec = stored.get("noted_sec")
-        is_fresh = isinstance(noted_sec, float) and abs(time.time() - noted_sec) < CRASH_LIMIT_SEC
+        noted_sec, resumed_sec = stored.get("noted_sec"), stored.get("resumed_sec")
+        if not isinstance(noted_sec, float) or abs(time.time() - noted_sec) >= CRASH_LIMIT_SEC:
+            return memory, False
+        if isinstance(resumed_sec, float) and noted_sec - resumed_sec < CRASH_LIMIT_SEC:
+            return memory, False
         pid = stored.get("pid")
         # Private daemons share the file: one that lives has not crashed.
         has_crashed = type(pid) is int and pid > 0 and not durable.is_alive(pid)
         is_open = stored.get("is_open") is True
-        return memory, memory.state == "playing" and is_open and has_crashed and is_fresh
+        goes_on = memory.state == "playing" and is_open and has_crashed
+        if goes_on:
+            self._resumed_sec = time.time()
+            self._write({**stored, "resumed_sec": self._resumed_sec})  # before it can kill
+        return memory, goes_on
 
     # What this one leaves.
 
@@ -129,6 +141,7 @@ class Session:
             "is_open": is_open,
             "pid": os.getpid(),
             "noted_sec": time.time(),
+            "resumed_sec": self._resumed_sec,
         }
 
     # The file.
