@@ -267,11 +267,7 @@ class App:
 
     def _keep_session(self, jobs: Sequence[Job]) -> Coroutine[Any, Any, None]:
         """Looks around at once; what it returns writes down what it saw."""
-        requests = [
-            {**job.request.params, "seed": job.take.seed, "batch_size": 1}
-            for job in jobs
-            if job.origin == "user"
-        ]
+        requests = [job.as_request() for job in jobs if job.origin == "user"]
         return asyncio.to_thread(self.house.session.keep, requests, self.house.player.memory())
 
     async def _wait_for_lanes(self) -> None:

@@ -16,6 +16,9 @@ from lofi.errors import LofiError
 from lofi.recipe import Request, Take
 from lofi.tracks import default_title
 
+DRAWN_SEEDS = ("lm_seed", "retake_seed")
+"""Beside `seed`, which each take has its own of."""
+
 
 class State(StrEnum):
     """Where a job stands. Only the first three are ever left."""
@@ -100,6 +103,11 @@ class Job:
     @property
     def has_ended(self) -> bool:
         return self.state in (State.COMPLETE, State.ERROR, State.CANCELLED)
+
+    def as_request(self) -> dict[str, Any]:
+        """Returns the params of `generate` that make this very track: every seed is as drawn."""
+        drawn = {name: self.recipe[name] for name in DRAWN_SEEDS if name in self.recipe}
+        return {**self.request.params, **drawn, "seed": self.take.seed, "batch_size": 1}
 
     def work(self, device: str, *, is_loaded: bool) -> Work:
         """Returns what its time depends on; a length still to be planned counts as the default."""
