@@ -288,6 +288,31 @@ def test_a_question_nobody_answers_is_a_no(home: Home) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_models_move_only_after_a_yes_where_that_ends_the_music(home: Home) -> None:
+    track = generate(home, "a", "-d", "60", "-s", "1")["track_id"]
+    editor = home.caller("relay")
+    editor.initialize()
+    editor.call("play", track_id=track)
+    editor.event("playback_started")
+    refused = lofi(home, "setup", "--path", "models")
+    assert refused.returncode == 1
+    assert "ends the music. Go on?" in refused.stderr and "--yes" in refused.stderr
+    assert not (home.path / "models").exists()
+    assert editor.call("status")["playback"]["state"] == "playing"
+    key = "model.weights_path"
+    assert editor.call("config_get", keys=[key])["config"] == {key: None}
+    editor.call("stop")
+    assert lofi(home, "setup", "--path", "models").returncode == 0, "nothing is on, nobody asks"
+    kept = json_of(lofi(home, "rpc", "config_get", json.dumps({"keys": [key]})))
+    assert kept["config"] == {key: str(home.path / "models")}
+
+
+def test_python_is_not_moved(home: Home) -> None:
+    done = lofi(home, "setup", "python", "--path", "models")
+    assert done.returncode == 2 and "--path" in done.stderr
+    assert not (home.path / "models").exists()
+
+
 def test_what_cannot_be_said_in_json_is_refused(home: Home) -> None:
     done = lofi(home, "rpc", "generate", '{"duration_sec": NaN}')
     assert done.returncode == 2

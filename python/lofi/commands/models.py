@@ -9,7 +9,7 @@ from typing import Any
 from lofi import catalog
 from lofi.client import Client
 from lofi.commands import neural, screen
-from lofi.errors import DownloadConsentRequired, LofiError, error_for
+from lofi.errors import DownloadConsentRequired, InvalidParams, LofiError, error_for
 from lofi.paths import Paths
 
 DOWNLOAD_ENDINGS = ("download_complete", "download_error", "download_cancelled")
@@ -63,9 +63,14 @@ def _shown(backend: catalog.Backend) -> dict[str, Any]:
 def run_setup(options: argparse.Namespace) -> int:
     """Says what it costs, asks, downloads; a broken one goes on where it stopped."""
     if options.backend == "python":
+        if options.path is not None:
+            raise InvalidParams(
+                "--path is about models; python goes into the Python that runs this",
+                hint="Leave --path away, or name a model.",
+            )
         return neural.run(options)
-    if options.path is not None:
-        _move(options)
+    if options.path is not None and not _move(options):
+        return 1
     with _client(options) as client:
         client.initialize("cli")
         if options.list or options.backend is None:
@@ -117,21 +122,39 @@ def _list(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _move(options: argparse.Namespace) -> None:
-    """Makes a folder the home of all models. The daemon learns of it by starting anew."""
+def _move(options: argparse.Namespace) -> bool:
+    """Makes a folder the home of all models. The daemon learns of it by starting anew, after a
+    yes where that ends something; False is a no, and nothing was done."""
     folder = options.path.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
     with _client(options) as client:
         client.initialize("cli")
         key = "model.weights_path"
         before = client.call("config_get", {"keys": [key]})["config"][key]
         if before == str(folder):
-            return
+            return True
+        if not options.yes and not _may_end(client.call("status", {})):
+            return False
+        folder.mkdir(parents=True, exist_ok=True)
         client.call("config_set", {"key": key, "value": str(folder), "persist": True})
         old = before or Paths.from_environment(dict(options.environment)).cache
         screen.say(f"lofi: models are kept in {folder} from now on; the daemon starts anew")
         screen.say(f"      Move what is in {old} there, or it is not found any more.")
         client.call("shutdown", {})
+    return True
+
+
+def _may_end(status: dict[str, Any]) -> bool:
+    """Asks whether the daemon may end, if it plays, renders or downloads."""
+    ends = {
+        "the music": status["playback"]["state"] == "playing",
+        "the track that is being made": status["generation"]["active"],
+        "what waits to be made": status["queue_length"] > 0,
+        "the download": bool(status["downloads"]),
+    }
+    ended = [name for name, is_on in ends.items() if is_on]
+    if not ended:
+        return True
+    return screen.agrees(f"The daemon starts anew, which ends {', '.join(ended)}. Go on?")
 
 
 def _broken(client: Client, options: argparse.Namespace) -> list[str]:
