@@ -324,6 +324,9 @@ def test_half_a_character_and_control_characters_do_no_harm(home: Home) -> None:
     assert lofi(home, "rpc", "generate", request).returncode == 0
     generate(home, "red \x1b[31m alert", "-d", "5")
     assert "\x1b" not in lofi(home, "list").stdout
+    done = lofi(home, "generate", "a", "--lyrics-file", "no \x1b]0;such\x07\r\n\x1b[2Jfile")
+    assert done.stderr.startswith("lofi: no ]0;such [2Jfile: No such file"), done.stderr
+    assert not set("\x1b\x07\r") & set(done.stderr)
 
 
 def test_media_keys_reach_the_one_player(home: Home) -> None:

@@ -31,8 +31,8 @@ def text(line: str) -> None:
 
 
 def say(line: str) -> None:
-    """Writes a remark to stderr."""
-    sys.stderr.write(line + "\n")
+    """Writes a remark to stderr, as one line, whatever it quotes."""
+    sys.stderr.write(clean(" ".join(line.splitlines())) + "\n")
     sys.stderr.flush()
 
 
