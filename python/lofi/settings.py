@@ -283,6 +283,13 @@ class Settings:
                 return layer
         return "default"
 
+    def written(self, key: str) -> Any:
+        """Returns what a person wrote for the key, whatever was set since; None: nothing."""
+        for layer in reversed(LAYERS):
+            if layer not in ("default", "runtime") and key in self._layers[layer]:
+                return self._layers[layer][key]
+        return None
+
     def apply(self, layer: str, values: Mapping[str, Any]) -> list[str]:
         """Sets dotted or nested keys and returns those that changed.
 

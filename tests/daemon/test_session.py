@@ -347,6 +347,38 @@ def test_a_new_track_starts_although_an_old_one_is_paused_from_another_day(home:
     assert len(second.call("playlist_get")["tracks"]) == 2
 
 
+def test_a_volume_written_since_stands_over_what_was_on(home: Home) -> None:
+    def life(configured: float | None, turned_to: float | None = None) -> float:
+        daemon = home.caller("stdio")
+        playback = {} if configured is None else {"volume": configured}
+        daemon.initialize(config={"playback": playback})
+        found = daemon.call("volume_get")["level"]
+        if turned_to is not None:
+            daemon.call("volume_set", level=turned_to)
+        daemon.hang_up()
+        daemon.ended()
+        return float(found)
+
+    assert life(0.5, turned_to=0.2) == 0.5
+    assert life(0.5, turned_to=0.3) == 0.2, "it was turned while 0.5 was written already"
+    assert life(None) == 0.3, "who writes nothing asks for nothing"
+    assert life(0.5) == 0.3
+    assert life(0.9) == 0.9, "written since"
+    assert life(0.9, turned_to=0.4) == 0.9
+    assert life(0.9) == 0.4
+
+
+def test_a_volume_turned_after_it_was_kept_is_the_one_that_was_on(home: Home) -> None:
+    first = home.caller("stdio")
+    first.initialize()
+    first.call("config_set", key="playback.volume", value=0.5, persist=True)
+    first.call("volume_set", level=0.2)
+    first.hang_up()
+    first.ended()
+    second = home.caller("stdio")
+    assert second.initialize()["state"]["playback"]["volume"] == 0.2
+
+
 def test_who_wants_no_resuming_gets_none(home: Home) -> None:
     first = home.caller("stdio")
     first.initialize()

@@ -88,7 +88,12 @@ class House:
             self.library, self._player_says, self.clock, _sound_settings(settings), self._listened
         )
         self.history = History(paths.history_file, self.library.later)
-        self.session = Session(paths.session_file, self.player.memory, self.library.on_disk)
+        self.session = Session(
+            paths.session_file,
+            self.player.memory,
+            self.library.on_disk,
+            lambda: settings.written("playback.volume"),
+        )
         timings = Timings(paths.timings_file)
         self.inventory = Inventory(paths, settings)
         sources = Sources(self.library.cache, paths, settings)

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,20 @@ class Session:
     Args:
         remember: returns what is on now.
         on_disk: runs a function off the event loop.
+        written_volume: returns the volume in the person's configuration; None: none is there.
     """
 
-    def __init__(self, path: Path, remember: Callable[[], Memory], on_disk: OnDisk) -> None:
+    def __init__(
+        self,
+        path: Path,
+        remember: Callable[[], Memory],
+        on_disk: OnDisk,
+        written_volume: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._path = path
         self._remember = remember
         self._on_disk = on_disk
+        self._written_volume = written_volume
         self._left: dict[str, Any] | None = None
         self._never_offered: list[dict[str, Any]] | None = None
         self._kept: list[dict[str, Any]] = []
@@ -79,6 +88,9 @@ class Session:
         memory = Memory.of_json(stored.get("playback"))
         if memory is None:
             return None, False
+        written = self._written_volume()
+        if written is not None and written != stored.get("written_volume"):
+            memory = replace(memory, volume=written)  # written since: it means what it says
         noted_sec, resumed_sec = stored.get("noted_sec"), stored.get("resumed_sec")
         if not isinstance(noted_sec, float) or abs(time.time() - noted_sec) >= CRASH_LIMIT_SEC:
             return memory, False
@@ -136,8 +148,12 @@ class Session:
 
     def _noted(self, *, is_open: bool, memory: Memory | None = None) -> dict[str, Any]:
         playback = (memory or self._remember()).to_json()
+        written = self._written_volume()
+        if written is None:  # a client without a configuration changes nothing in the person's
+            written = self._stored().get("written_volume")
         return {
             "playback": playback,
+            "written_volume": written,
             "is_open": is_open,
             "pid": os.getpid(),
             "noted_sec": time.time(),

@@ -169,6 +169,8 @@ class System:
         if call.params.persist:
             await self._persist(values)
         changed = self._configuration.apply("runtime", values)
+        if call.params.persist:
+            self._configuration.apply("overrides", values)
         keys = list(flatten(values))
         effects = {key: SETTINGS[key].effect for key in keys if key in SETTINGS}
         is_loaded = self._status.has_loaded_models()
