@@ -8,6 +8,7 @@ from typing import Any
 
 from lofi.daemon.machine import Machine, Speed
 from lofi.daemon.worker_process import worker_command
+from tests.clock import limit
 from tests.daemon.callers import Home
 
 
@@ -58,6 +59,19 @@ def test_a_disk_that_keeps_nothing_and_a_process_that_does_not_start_are_no_erro
     assert asyncio.run(measured.measured()) == Speed(9.0, 5.0)
     missing = Machine(tmp_path / "speed.json", [str(tmp_path / "no such program")])
     assert asyncio.run(missing.measured()) is None
+
+
+def test_a_measure_that_is_just_beginning_ends_with_its_daemon(tmp_path: Path) -> None:
+    async def scene() -> None:
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        machine = Machine(tmp_path / "speed.json", command)
+        measuring = asyncio.create_task(machine.measured())
+        await asyncio.sleep(0)
+        machine.close()
+        async with asyncio.timeout(limit(5)):
+            assert await measuring is None
+
+    asyncio.run(scene())
 
 
 def test_who_asks_what_it_thinks_of_the_machine_is_told_each_new_figure(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class Machine:
         self.has_measured = False
         self._measuring = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._is_closed = False
 
     @property
     def speed(self) -> Speed | None:
@@ -78,6 +79,10 @@ class Machine:
 
     def close(self) -> None:
         """Ends a measure under way: no process outlives its daemon."""
+        self._is_closed = True
+        self._kill()
+
+    def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
@@ -91,6 +96,8 @@ class Machine:
                 stderr=asyncio.subprocess.DEVNULL,
                 env=worker_environment(os.environ),
             )
+            if self._is_closed:  # while the process was being made
+                return {}
             async with asyncio.timeout(LIMIT_SEC):
                 answer, _ = await self._process.communicate()
             value = json.loads(answer)
@@ -98,7 +105,7 @@ class Machine:
             logger.warning("the speed could not be measured: %s", error or "no answer")
             return {}
         finally:
-            self.close()
+            self._kill()
             if self._process is not None:
                 await self._process.wait()
         return value if isinstance(value, dict) else {}
