@@ -187,8 +187,20 @@ def test_options_that_are_everywhere_stand_anywhere(home: Home) -> None:
 
 def test_the_relay_hands_its_options_to_the_daemon_it_starts(home: Home) -> None:
     call = '{"jsonrpc":"2.0","id":1,"method":"cache_stats"}\n'
-    done = lofi(home, "daemon", "--shared", "--cache-dir", "mine", stdin=call)
-    assert json.loads(done.stdout)["result"]["dir"] == str(home.path / "mine")
+    relay = subprocess.Popen(
+        [sys.executable, "-m", "lofi", "daemon", "--shared", "--cache-dir", "mine"],
+        env=home.environment,
+        cwd=home.path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert relay.stdin is not None and relay.stdout is not None
+    relay.stdin.write(call)
+    relay.stdin.flush()
+    answer = json.loads(relay.stdout.readline())
+    relay.communicate(timeout=limit(20))
+    assert answer["result"]["dir"] == str(home.path / "mine")
     wrong = lofi(home, "daemon", "--shared", "--frobnicate", stdin=call)
     assert wrong.returncode == 1
     assert "frobnicate" in wrong.stderr

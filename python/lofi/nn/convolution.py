@@ -47,7 +47,10 @@ class Convolution(nn.Module):
 
 
 class TransposedConvolution(nn.Module):
-    """Upsampling by `stride` with a kernel of twice that: two products, the second one added."""
+    """Upsampling by `stride` with a kernel of twice that: two products, the second one added.
+
+    For inference only: the sums are written in place, which gradients could not follow.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, *, padding: int) -> None:
         super().__init__()
