@@ -135,7 +135,7 @@ SCENE_WORDS: dict[str, Word] = {
     "morning": Word(minor=-0.6, density=0.1, bright=0.35),
     "sunrise": Word(minor=-0.6, density=0.1, bright=0.35),
     "evening": Word(tempo=-0.2, bright=-0.5),
-    "sunset": Word(minor=-0.2, tempo=-0.2, bright=-0.15, reverb=0.2),
+    "sunset": Word(minor=-0.2, tempo=-0.2, bright=-0.15, reverb=0.35),
     "winter": Word(lead="bell", reverb=0.2),
     "snow": Word(lead="bell", reverb=0.2),
     "summer": Word(keys="guitar", minor=-0.3),
