@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -64,15 +65,12 @@ def test_bare_lofi_makes_music_at_once(open_editor: Open, home: Home, tmp_path: 
     editor.command("Lofi! daemon stop")
     editor.notice("the daemon was stopped")
     editor.lua(WATCH_THE_LOOP)
-    began = time.monotonic()
     editor.command("Lofi")
     editor.event("playback_start", 30)
-    until(lambda: recorded(tape) > 0, 10, "sound on the tape")
-    heard_after = time.monotonic() - began
+    until(lambda: recorded(tape) > 0, 10, "sound on the tape")  # how soon: benchmarks/nvim.py
     editor.event("generation_progress", 30)
     first = editor.event("generation_complete", 60)
     assert editor.lua("return _G.longest_ms") < limit(10)
-    assert heard_after < limit(1) * patience()
     editor.event("generation_queued", 30)
     until(lambda: len(editor.events("generation_queued")) >= 2, 30, "the next one is asked for")
     seeds = {answer["seed"] for answer in editor.events("generation_queued")}
@@ -95,11 +93,6 @@ def test_bare_lofi_makes_music_at_once(open_editor: Open, home: Home, tmp_path: 
     assert editor.lua("return require('lofi.stream').is_active()") is False
 
 
-def patience() -> float:
-    """Returns how much longer than on an idle machine things may take now."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
 def check_cache(home: Home) -> None:
     """Every sidecar has its whole file, and every file its sidecar."""
     tracks = Path(home.environment["XDG_CACHE_HOME"]) / "lofi.nvim" / "tracks"
@@ -110,12 +103,12 @@ def check_cache(home: Home) -> None:
     assert {path.stem for path in tracks.glob("*.wav")} <= {path.stem for path in sidecars}
 
 
-def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: int) -> float:
+def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: int) -> list[float]:
     """From the keypress to well into the music; the next round is the request after the kill.
 
-    Returns how many seconds it took at most until no process was left.
+    Returns how many seconds it took each time until no process was left.
     """
-    longest = 0.0
+    took: list[float] = []
     moments = random.Random()
     seed = moments.randrange(1000)
     moments.seed(seed)
@@ -139,11 +132,10 @@ def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: in
         editor.wait()
         began = time.monotonic()
         until(lambda: home.processes() == [], 20, f"an empty process table (seed {seed})")
-        longest = max(longest, time.monotonic() - began)
-        assert longest < limit(1) * patience()
+        took.append(time.monotonic() - began)
         check_cache(home)
         tape.unlink(missing_ok=True)
-    return longest
+    return took
 
 
 def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_path: Path) -> None:
@@ -154,14 +146,16 @@ def test_killing_neovim_leaves_nothing_behind(program: Path, home: Home, tmp_pat
 @pytest.mark.timeout(1200)
 def test_killing_neovim_fifty_times(program: Path, home: Home, tmp_path: Path) -> None:
     began = time.monotonic()
-    longest = kill_at_random_moments(program, home, tmp_path, 50)
+    took = kill_at_random_moments(program, home, tmp_path, 50)
     known = json.loads(KILLS.read_text()) if KILLS.exists() else {}
     known[get_nvim.version_of(program)] = {
         "kills": 50,
-        "longest_until_no_process_sec": round(longest, 2),
+        "longest_until_no_process_sec": round(max(took), 2),
+        "median_until_no_process_sec": round(statistics.median(took), 2),
         "took_sec": round(time.monotonic() - began),
     }
     KILLS.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+    assert max(took) < limit(1)
 
 
 def test_after_a_crash_bare_lofi_is_heard(open_editor: Open, home: Home, tmp_path: Path) -> None:
@@ -200,10 +194,9 @@ def test_two_neovims_share_one_daemon(open_editor: Open, home: Home) -> None:
     first.close()
     assert second.call("track", done["track_id"])["track"]["prompt"] == "x"
     again = {"prompt": "x", "duration_sec": 5, "backend": "procedural", "seed": done["seed"]}
-    began = time.monotonic()
     track = second.call("generate", again)
     assert track["track_id"] == done["track_id"]
-    assert time.monotonic() - began < limit(1), "it is in the cache"
+    assert track["cached"], "it is in the cache"
     second.close()
     until(lambda: home.processes() == [], 5, "the daemon left with its last client")
     third = open_editor()

@@ -60,6 +60,11 @@ class Channel:
         """True when the daemon has gone."""
         return self._is_closed
 
+    @property
+    def is_awaited(self) -> bool:
+        """True when a message waits, or none will come any more."""
+        return bool(self._waiting) or self._is_closed
+
     def send(self, message: Message) -> None:
         """Writes one frame. Without a reader the process has no purpose and ends."""
         frame = memoryview(pack(message))

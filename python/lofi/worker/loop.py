@@ -40,15 +40,20 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     # Only now, when nothing they print can reach the frames.
+    from lofi.worker.process import keep_freed
     from lofi.worker.runner import Runner
     from lofi.worker.shelf import PACKAGES, Shelf
 
     shelf = Shelf(PACKAGES[role] if packages is None else packages)
     runner = Runner(channel, shelf)
     channel.send(Ready(pid=os.getpid(), role=role, version=__version__))
+    if role == "light":
+        keep_freed()
     if role == "light" and packages is None:
-        # While the daemon is still coming up: a tenth of a second that the first sound needs not.
-        shelf.fetch()
+        # While the daemon is still coming up: what the first sound then need not wait for.
+        for _ in shelf.fetch():
+            if channel.is_awaited:
+                break
     while (message := channel.take_message()) is not None:
         runner.serve(message)
     return 0

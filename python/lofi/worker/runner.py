@@ -124,9 +124,10 @@ class Runner:
 
     def _make_room(self, name: str, model: Model) -> Any:
         """Returns the backend; the models of the others leave memory unless they may stay."""
-        if not model.keep_loaded:
-            for other in list(self._shelf.others(name)):
-                self._shelf.unload(other)
+        others = [] if model.keep_loaded else list(self._shelf.others(name))
+        for other in others:
+            self._shelf.unload(other)
+        if others:
             trim()
         return self._shelf.backend(name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from lofi.errors import InvalidBackend
 from lofi.worker.backend import Backend
@@ -47,10 +47,12 @@ class Shelf:
             self._made[name] = made = backend
         return made
 
-    def fetch(self) -> None:
-        """Imports every backend ahead of its first job."""
-        for name in self._packages:
+    def fetch(self) -> Iterator[None]:
+        """Imports every backend ahead of its first job, and lets it prepare; a piece at a time."""
+        for name, package in self._packages.items():
             self.backend(name)
+            yield
+            yield from getattr(importlib.import_module(package), "prepare", tuple)()
 
     def others(self, name: str) -> Iterable[str]:
         """Returns the names of the made backends other than `name`."""

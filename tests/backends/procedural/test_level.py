@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from lofi.backends.procedural.drum_kit import DrumKit
+from lofi.backends.procedural.effects import QUANTUM
 from lofi.backends.procedural.level import Forecast, Rider, gated_mean
 from lofi.backends.procedural.loudness import OFFSET_DB, lufs
 from lofi.backends.procedural.mixer import bus_levels
 from lofi.backends.procedural.score import Score
-from lofi.backends.procedural.settings import resolve
+from lofi.backends.procedural.settings import SAMPLE_RATE, resolve
 from lofi.backends.procedural.styles import STYLES
 
-QUANTUM_SEC = 16384 / 48000
+QUANTUM_SEC = QUANTUM / SAMPLE_RATE
+FIRST = round(5 / QUANTUM_SEC) - 1
+"""Quanta of the first five seconds."""
 
 
 def power_of(loudness: float) -> float:
@@ -46,23 +49,23 @@ def test_the_far_part_of_a_long_track_is_guessed_from_the_near() -> None:
 
 def test_the_first_seconds_correct_the_forecast() -> None:
     found, rider = forecast()
-    true = [found.mean(q * QUANTUM_SEC, (q + 1) * QUANTUM_SEC) * 4 for q in range(14)]
-    rider.begin(true, 14 * QUANTUM_SEC)
+    true = [found.mean(q * QUANTUM_SEC, (q + 1) * QUANTUM_SEC) * 4 for q in range(FIRST)]
+    rider.begin(true, FIRST * QUANTUM_SEC)
     whole = gated_mean(found.bars, [1.0] * len(found.bars)) * 4
     assert lufs(whole) + rider.gain_db == pytest.approx(-15.6, abs=0.7)
 
 
 def test_the_gain_is_steered_slowly_towards_the_target() -> None:
     _, rider = forecast()
-    rider.begin([power_of(-20.0)] * 14, 14 * QUANTUM_SEC)
-    gains = [rider.follow(power_of(-26.0), QUANTUM_SEC) for _ in range(160)]
-    assert gains[13] == gains[0]  # the first five seconds stay as they are
-    assert np.abs(np.diff(gains)).max() <= 0.12 + 1e-9
+    rider.begin([power_of(-20.0)] * FIRST, FIRST * QUANTUM_SEC)
+    gains = [rider.follow(power_of(-26.0), QUANTUM_SEC) for _ in range(220)]
+    assert gains[FIRST - 1] == gains[0]  # the first five seconds stay as they are
+    assert np.abs(np.diff(gains)).max() <= 0.352 * QUANTUM_SEC + 1e-9
     assert gains[-1] > gains[0] + 2
 
 
 def test_a_loop_is_never_steered() -> None:
     _, rider = forecast(loopable=True)
-    rider.begin([power_of(-20.0)] * 14, 14 * QUANTUM_SEC)
+    rider.begin([power_of(-20.0)] * FIRST, FIRST * QUANTUM_SEC)
     gains = {rider.follow(power_of(-30.0), QUANTUM_SEC) for _ in range(60)}
     assert len(gains) == 1

@@ -23,7 +23,7 @@ from tests.clock import limit, until
 from tests.daemon.player.ear import HAS_PULSE, KIND, Ear, an_ear, sound_server
 from tests.daemon.player.sound import RATE, Shop, align
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 PLAYER = """
 import asyncio, json, sys
@@ -161,7 +161,7 @@ def test_three_tracks_are_heard_sample_for_sample(tmp_path: Path, ear_kind: str)
 @pytest.mark.parametrize(
     "seconds",
     [
-        pytest.param(60, id="60s", marks=pytest.mark.timeout(240)),
+        pytest.param(20, id="20s"),
         pytest.param(600, id="600s", marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
     ],
 )

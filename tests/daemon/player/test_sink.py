@@ -35,6 +35,7 @@ def test_the_clock_asks_for_every_period_and_stops_when_told() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_clock_keeps_time() -> None:
     frames = 0
     held = threading.Event()

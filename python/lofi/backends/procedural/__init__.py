@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from lofi.worker.backend import Backend
 
 
@@ -10,3 +12,16 @@ def create() -> Backend:
     from lofi.backends.procedural.pipeline import Procedural
 
     return Procedural()
+
+
+def prepare() -> Iterator[None]:
+    """Computes what all tracks share, a piece at a time, ahead of the first."""
+    from lofi.backends.procedural.ambience import HISS, RAIN, noise_table
+    from lofi.backends.procedural.effects import room_noise
+
+    noise_table(*HISS)
+    yield
+    room_noise()
+    yield
+    noise_table(*RAIN)
+    yield

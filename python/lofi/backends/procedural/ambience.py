@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from lofi.backends.procedural.randomness import Draws, fraction, hashed, key_of, white
 from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
-from lofi.backends.procedural.tones import Samples, band_weight, damped, frequencies, soften
+from lofi.backends.procedural.tones import (
+    BLOCK,
+    Samples,
+    band_weight,
+    frequencies,
+    sines,
+    soften,
+)
 
 TABLE = 1 << 17
 PATCH = 16384
@@ -19,6 +28,11 @@ CELL = 2400
 """Pops and drops are drawn per cell of 50 ms."""
 GRAIN = 2048
 """Longest pop or drop, in samples."""
+
+HISS = ("hiss", 0.35, 60.0, 9000.0)
+RAIN = ("rain", 0.55, 350.0, 9500.0)
+SEA = ("sea", 0.7, 120.0, 5000.0)
+"""Label, slope and band of the noise tables."""
 
 
 @lru_cache(maxsize=4)
@@ -32,6 +46,19 @@ def noise_table(label: str, slope: float, low_hz: float, high_hz: float) -> Samp
         noise = np.fft.irfft(spectrum, TABLE)
         channels.append(noise / math.sqrt(float(np.mean(noise * noise))))
     return np.stack(channels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grain:
+    """A pop or a drop."""
+
+    at: int
+    """Its first sample."""
+    hz: float
+    level: float
+    decay: float
+    """In 1/s."""
+    pan: float
 
 
 class Patchwork:
@@ -74,11 +101,11 @@ class Ambience:
         seed = settings.seed
         self._hiss = self._rain = self._sea = None
         if settings.noise > 0:
-            self._hiss = Patchwork(seed, "hiss", noise_table("hiss", 0.35, 60, 9000))
+            self._hiss = Patchwork(seed, "hiss", noise_table(*HISS))
         if settings.rain > 0:
-            self._rain = Patchwork(seed, "rain", noise_table("rain", 0.55, 350, 9500))
+            self._rain = Patchwork(seed, "rain", noise_table(*RAIN))
         if settings.waves > 0:
-            self._sea = Patchwork(seed, "sea", noise_table("sea", 0.7, 120, 5000))
+            self._sea = Patchwork(seed, "sea", noise_table(*SEA))
 
     def add(self, out: Samples, start: int) -> None:
         """Adds the ambience of samples start.. to `out` [2, count], in place."""
@@ -95,19 +122,17 @@ class Ambience:
 
     def _add(self, out: Samples, start: int) -> None:
         settings, count = self._settings, out.shape[1]
-        t = np.arange(start, start + count) / SAMPLE_RATE
         if self._hiss is not None:
             out += 0.011 * settings.noise * self._hiss.read(start, count)
             self._grains(out, start, "pop", 5 * settings.noise)
         if self._rain is not None:
-            swell = 0.12 * np.sin(2 * np.pi * self._rates[0] * t)
-            swell += 0.08 * np.sin(2 * np.pi * self._rates[1] * t + 1.3)
-            level = 0.020 * settings.rain * (0.75 + swell)
+            waves = ((self._rates[0], 0.12, 0.0), (self._rates[1], 0.08, 1.3))
+            level = 0.020 * settings.rain * (0.75 + sines(waves, start, count))
             out += level * self._rain.read(start, count)
             self._grains(out, start, "drop", 28 * settings.rain)
         if self._sea is not None:
-            swell = (0.5 - 0.5 * np.cos(2 * np.pi * self._rates[2] * t + 0.6)) ** 2
-            out += 0.14 * settings.waves * swell * self._sea.read(start, count)
+            wave = sines([(self._rates[2], 0.5, 0.6 + np.pi / 2)], start, count)
+            out += 0.14 * settings.waves * (0.5 - wave) ** 2 * self._sea.read(start, count)
 
     def _grains(self, out: Samples, start: int, kind: str, per_sec: float) -> None:
         """Adds the pops or drops whose sound touches samples start.. of `out`."""
@@ -115,6 +140,7 @@ class Ambience:
         key = key_of(self._settings.seed, kind)
         chance = per_sec * CELL / SAMPLE_RATE / 2
         first, last = (start - GRAIN) // CELL, (start + count - 1) // CELL
+        found: list[_Grain] = []
         for cell in range(first, last + 1):
             for half in (0, 1):
                 if fraction(hashed(key, 2 * cell + half)) >= chance:
@@ -123,25 +149,38 @@ class Ambience:
                 at = cell * CELL + draws.below(CELL)
                 if self._period is not None and at >= self._period - GRAIN:
                     continue  # none is cut in two where the loop closes
-                if at < 0:
-                    continue
-                grain = self._grain(kind, draws)
-                pan = draws.between(-0.8, 0.8)
-                low, high = max(at, start), min(at + len(grain), start + count)
-                if low < high:
-                    piece = grain[low - at : high - at]
-                    out[0, low - start : high - start] += math.sqrt(0.5 * (1 - pan)) * piece
-                    out[1, low - start : high - start] += math.sqrt(0.5 * (1 + pan)) * piece
+                if 0 <= at < start + count:
+                    found.append(self._grain(kind, draws, at))
+        if not found:
+            return
+        for grain, sound in zip(found, _rung(found), strict=True):
+            low, high = max(grain.at, start), min(grain.at + len(sound), start + count)
+            if low < high:
+                piece = sound[low - grain.at : high - grain.at]
+                out[0, low - start : high - start] += math.sqrt(0.5 * (1 - grain.pan)) * piece
+                out[1, low - start : high - start] += math.sqrt(0.5 * (1 + grain.pan)) * piece
 
-    def _grain(self, kind: str, draws: Draws) -> Samples:
+    def _grain(self, kind: str, draws: Draws, at: int) -> _Grain:
         if kind == "pop":
             hz, u = draws.between(900, 4200), draws.unit()
             level, decay = 0.016 + 0.10 * self._settings.noise * u**4, draws.between(500, 1500)
         else:
             hz, u = draws.between(1100, 5200), draws.unit()
             level, decay = 0.003 + 0.03 * u**3, draws.between(180, 600)
-        count = min(GRAIN, round(6 / decay * SAMPLE_RATE))
-        return soften(damped([hz], [level], [decay], count), 0.0002, 0.001)
+        return _Grain(at, hz, level, decay, draws.between(-0.8, 0.8))
+
+
+def _rung(grains: Sequence[_Grain]) -> list[Samples]:
+    """Returns the sound of each grain: a damped sine, all of them at once as in `damped`."""
+    turn = np.array([complex(-grain.decay, 2 * np.pi * grain.hz) for grain in grains])[:, None]
+    coarse = np.exp(turn * (BLOCK / SAMPLE_RATE) * np.arange(GRAIN // BLOCK))
+    coarse *= np.array([[grain.level] for grain in grains])
+    fine = np.exp(turn * (np.arange(BLOCK) / SAMPLE_RATE))
+    rung = (coarse[:, :, None] * fine[:, None, :]).imag.reshape(len(grains), GRAIN)
+    return [
+        soften(sound[: min(GRAIN, round(6 / grain.decay * SAMPLE_RATE))], 0.0002, 0.001)
+        for grain, sound in zip(grains, rung, strict=True)
+    ]
 
 
 def _whole(rate_hz: float, period: int | None) -> float:

@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 
 from lofi.backends.procedural.randomness import key_of, white
 from lofi.backends.procedural.settings import SAMPLE_RATE
-from lofi.backends.procedural.tones import Samples, band_weight, frequencies, smoothstep
+from lofi.backends.procedural.tones import (
+    Samples,
+    band_weight,
+    falling,
+    frequencies,
+    sines,
+    smoothstep,
+)
 
-QUANTUM = 16384
-"""Samples rendered at a time, whatever block the consumer asks for."""
+QUANTUM = 12288
+"""Samples rendered at a time, whatever block the consumer asks for. Twice as many are transformed
+at once: half as many again would leave a small processor's second cache."""
 Spectrum = NDArray[np.complex128]
 
 
@@ -42,28 +50,48 @@ class Echo:
     LEVELS = (0.20, 0.10, 0.05)
     ACROSS = 0.35
 
+    ROOM = 16 * QUANTUM
+    """Samples written before the line is moved back to its start; no call may bring more."""
+
     def __init__(self, delay: int) -> None:
         self._delay = delay
-        self._past = np.zeros(3 * delay)
+        self._line = np.zeros(3 * delay + self.ROOM)
+        self._end = 3 * delay
+        """Where the line's past ends; it holds `3 * delay` samples before."""
+        self._silent = 3 * delay
+        """Samples since the last that was not zero, at least."""
 
-    def process(self, x: Samples) -> Samples:
-        """x [2, n] -> x with its echoes, [2, n]."""
-        count = x.shape[1]
-        line = np.concatenate([self._past, x[0] + x[1]])
-        self._past = line[count:]
-        out = x.copy()
+    def process(self, x: Samples | None, count: int = QUANTUM) -> Samples:
+        """x [2, n] -> x with its echoes, [2, n]; None is `count` samples of silence."""
+        reach = 3 * self._delay
+        if x is None and self._silent >= reach:
+            return np.zeros((2, count))
+        out = np.zeros((2, count)) if x is None else x.copy()
+        count = out.shape[1]
+        if self._end + count > len(self._line):
+            self._line[:reach] = self._line[self._end - reach : self._end]
+            self._end = reach
+        np.add(out[0], out[1], out=self._line[self._end : self._end + count])
+        self._silent = self._silent + count if x is None else 0
         for tap, level in enumerate(self.LEVELS, start=1):
-            start = 3 * self._delay - tap * self._delay
-            heard = level * line[start : start + count]
+            start = self._end - tap * self._delay
+            heard = level * self._line[start : start + count]
             near = 1 if tap % 2 == 1 else 0
             out[near] += heard
             out[1 - near] += self.ACROSS * heard
+        self._end += count
         return out
 
 
-@lru_cache(maxsize=2)
-def _reverb_noise(count: int) -> Samples:
-    """Returns hash noise [4 bands, 2, count], the channels correlated 0.45."""
+LONGEST_TAIL_SEC = 1.7
+ROOM_DELAY = 672
+"""Samples before a room answers: 14 ms."""
+
+
+@lru_cache(maxsize=1)
+def room_noise() -> Samples:
+    """Returns hash noise [4 bands, 2, samples of the longest tail], the channels correlated 0.45."""
+    count = round(LONGEST_TAIL_SEC * SAMPLE_RATE) - ROOM_DELAY
     size = 1 << (count - 1).bit_length()
     hz = frequencies(size)
     first, second = (np.fft.rfft(white(key_of(0, f"room/{side}"), 0, size)) for side in ("a", "b"))
@@ -82,12 +110,12 @@ def _reverb_noise(count: int) -> Samples:
 def room(amount: float, seconds: float) -> Samples:
     """Returns the room's response [2, count], of unit energy per channel."""
     count = round(seconds * SAMPLE_RATE)
-    delay = round(0.014 * SAMPLE_RATE)
-    t = np.arange(count - delay) / SAMPLE_RATE
+    delay = ROOM_DELAY
     out = np.zeros((2, count))
     scale = 0.75 + 0.5 * amount
-    for noise, rt60 in zip(_reverb_noise(count - delay), (1.7, 1.5, 1.1, 0.6), strict=True):
-        out[:, delay:] += noise * np.exp(-6.907755 * t / (rt60 * scale))
+    for noise, rt60 in zip(room_noise(), (1.7, 1.5, 1.1, 0.6), strict=True):
+        tail = noise[:, : count - delay]
+        out[:, delay:] += tail * falling(6.907755 / (rt60 * scale), count - delay)
     fade = round(0.15 * SAMPLE_RATE)
     out[:, count - fade :] *= smoothstep(np.arange(fade, 0, -1) / fade)
     out[:, delay : delay + 96] *= smoothstep(np.arange(96) / 96)
@@ -97,25 +125,31 @@ def room(amount: float, seconds: float) -> Samples:
 class Reverb:
     """Uniform partitioned convolution with a room; a partition is one quantum."""
 
+    BINS = round(11_500 / SAMPLE_RATE * 2 * QUANTUM)
+    """Above, no room answers."""
+
     def __init__(self, amount: float, seconds: float) -> None:
         response = room(amount, seconds)
         parts = -(-response.shape[1] // QUANTUM)
         padded = np.zeros((2, parts * QUANTUM))
         padded[:, : response.shape[1]] = response
         blocks = padded.reshape(2, parts, QUANTUM)
-        self._response: Spectrum = np.fft.rfft(blocks, 2 * QUANTUM, axis=2)
+        spectrum = np.fft.rfft(blocks, 2 * QUANTUM, axis=2)
+        self._response: Spectrum = spectrum[:, :, : self.BINS].copy()
         self._past: list[Spectrum] = []
         self._parts = parts
         self._last = np.zeros(QUANTUM)
 
     def process(self, send: Samples) -> Samples:
         """send [QUANTUM] -> the room's answer, [2, QUANTUM]."""
-        spectrum = np.fft.rfft(np.concatenate([self._last, send]))
+        spectrum = np.fft.rfft(np.concatenate([self._last, send]))[: self.BINS]
         self._last = send
         self._past = [spectrum, *self._past][: self._parts]
-        total = self._response[:, 0] * self._past[0]
+        total = np.zeros((2, QUANTUM + 1), dtype=np.complex128)
+        heard = total[:, : self.BINS]
+        np.multiply(self._response[:, 0], self._past[0], out=heard)
         for part in range(1, len(self._past)):
-            total += self._response[:, part] * self._past[part]
+            heard += self._response[:, part] * self._past[part]
         return np.asarray(np.fft.irfft(total, 2 * QUANTUM, axis=1)[:, QUANTUM:])
 
 
@@ -137,38 +171,37 @@ class Tape:
                 rate = max(1, round(rate * seconds)) / seconds
             depth = (2.0 ** (cents * wobble / 1200) - 1) * SAMPLE_RATE / (2 * np.pi * rate)
             self._waves.append((rate, min(depth, 120.0), phase))
-        self._past = np.zeros((2, self.PAST))
+        self._past = np.zeros(self.PAST, dtype=np.complex128)
+        """Left as the real part, right as the imaginary one: both are read at one place."""
 
     def process(self, x: Samples, start: int) -> Samples:
         """x [2, n], its first sample at time `start` -> [2, n], delayed by about `BASE`."""
         count = x.shape[1]
-        line = np.concatenate([self._past, x], axis=1)
-        self._past = line[:, count:]
-        index = np.arange(start, start + count)
+        line = np.empty(self.PAST + count, dtype=np.complex128)
+        line[: self.PAST] = self._past
+        line.real[self.PAST :] = x[0]
+        line.imag[self.PAST :] = x[1]
+        self._past = line[count:].copy()
         if self._period is not None:
-            index = index % self._period
-        delay = np.full(count, float(self.BASE))
-        for rate, depth, phase in self._waves:
-            delay += depth * np.sin((2 * np.pi * rate / SAMPLE_RATE) * index + phase)
-        place = np.arange(self.PAST, self.PAST + count) - delay
+            start %= self._period  # each wave turns a whole number of times
+        place = np.arange(self.PAST - self.BASE, self.PAST - self.BASE + count)
+        place = place - sines(self._waves, start, count)
         whole = np.floor(place)
         u = place - whole
         at = whole.astype(np.int64)
         # Lagrange's cubic through the four neighbours.
-        a = -u * (u - 1) * (u - 2) / 6
-        b = (u + 1) * (u - 1) * (u - 2) / 2
-        c = -(u + 1) * u * (u - 2) / 2
-        d = (u + 1) * u * (u - 1) / 6
-        out = np.empty_like(x)
-        for channel in (0, 1):
-            y = line[channel]
-            out[channel] = a * y[at - 1] + b * y[at] + c * y[at + 1] + d * y[at + 2]
-        return out
+        below, above, far = u + 1, u - 1, u - 2
+        inner, outer = above * far, below * u
+        out = line.take(at - 1, mode="clip")
+        out *= u * inner * (-1 / 6)
+        for step, weight in enumerate((below * inner * 0.5, outer * far * -0.5, outer * above / 6)):
+            out += line.take(at + step, mode="clip") * weight
+        return np.stack([out.real, out.imag])
 
 
 TAPS = 4095
 HALF_TAPS = TAPS // 2
-TONE_SIZE = 20480
+TONE_SIZE = QUANTUM + 4096
 """FFT of the tone filter: a quantum and the 4096 samples before it."""
 NO_LIFTS = (0.0, 0.0, 0.0, 0.0)
 BELLS = ((48.0, -1.5, 0.5), (110.0, 1.0, 0.7), (320.0, -1.8, 0.9), (2400.0, 2.2, 0.8))
@@ -230,19 +263,25 @@ class Tone:
         return np.asarray(out), np.asarray(bright)
 
 
-def duck_curve(
-    start: int, count: int, kicks: Sequence[int], depth: float, seconds: float
-) -> Samples:
-    """Returns the gain 1 - depth … 1 that the kicks press on samples start..start+count-1."""
+@lru_cache(maxsize=4)
+def _press(seconds: float) -> Samples:
+    """Returns how hard one kick presses, 0..1: down in 6 ms, back within `seconds`."""
     down, hold = round(0.006 * SAMPLE_RATE), round(0.012 * SAMPLE_RATE)
     back = round(seconds * SAMPLE_RATE)
-    shape = np.concatenate(
+    return np.concatenate(
         [
             smoothstep(np.arange(down) / down),
             np.ones(hold),
             0.5 + 0.5 * np.cos(np.pi * np.arange(back) / back),
         ]
     )
+
+
+def duck_curve(
+    start: int, count: int, kicks: Sequence[int], depth: float, seconds: float
+) -> Samples:
+    """Returns the gain 1 - depth … 1 that the kicks press on samples start..start+count-1."""
+    shape = _press(seconds)
     pressed = np.zeros(count)
     for kick in kicks:
         low, high = max(kick, start), min(kick + len(shape), start + count)

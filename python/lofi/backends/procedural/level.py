@@ -31,7 +31,8 @@ DECAY = {
     "synthbass": 5.0,
     "stab": 8.0,
 }
-STEER, STEER_LIMIT_DB = 0.06, 0.12
+STEER, STEER_LIMIT_DB = 0.176, 0.352
+"""Share of the error taken away in a second, and the most it may be."""
 GATE_DB = -10.0
 SATURATION_DB = 1.1
 
@@ -153,7 +154,8 @@ class Rider:
         if not self._steers or now < MEASURED_SEC:
             return self.gain_db
         error = self._target - lufs(self._outlook(now, quantum_sec))
-        self.gain_db += min(STEER_LIMIT_DB, max(-STEER_LIMIT_DB, STEER * error))
+        step = min(STEER_LIMIT_DB, max(-STEER_LIMIT_DB, STEER * error))
+        self.gain_db += step * quantum_sec
         return self.gain_db
 
     def _outlook(self, now: float, quantum_sec: float) -> float:

@@ -31,7 +31,7 @@ from lofi.backends.procedural.score import Score, all_events
 from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
 from lofi.backends.procedural.styles import REVERB_SENDS
 from lofi.backends.procedural.timbres import Tones, gain_of
-from lofi.backends.procedural.tones import Samples, smoothstep
+from lofi.backends.procedural.tones import Samples, sines, smoothstep
 
 PREROLL_SEC = 3.2
 TILT_DB = 0.55
@@ -153,16 +153,16 @@ class Mixer:
         """Returns the next [2, QUANTUM] before gain, `DELAY` late, and its K-weighted power."""
         start, end = self.start, self.start + QUANTUM
         self._wake(end)
-        buses = {bus: np.zeros((2, QUANTUM)) for bus in BUSES}
         used = {voice.event.bus for voice in self._voices}
-        fan = 1 - VIBES_DEPTH * (0.5 - 0.5 * self._lfo(VIBES_HZ, start))
+        buses = {bus: np.zeros((2, QUANTUM)) for bus in BUSES if bus in used}
+        fan = self._fan(start)
         for voice in self._voices:
             turning = fan if voice.event.instrument == "vibes" else None
             _play(voice, buses[voice.event.bus], start, turning)
         self._voices = [voice for voice in self._voices if voice.end > end]
-        self._tremble(buses, used, start)
-        self._press(buses, used, start)
-        mixed = self._mix(buses, used)
+        self._tremble(buses, start)
+        self._press(buses, start)
+        mixed = self._mix(buses)
         self._ambience.add(mixed, start)
         taped = self._tape.process(mixed, start)
         out, spectrum = self._tone.process(taped, self._shut(start))
@@ -182,7 +182,8 @@ class Mixer:
 
     def _voice(self, event: Event) -> _Voice:
         angle = (event.pan + 1) * math.pi / 4
-        left, right = math.sqrt(2) * math.cos(angle), math.sqrt(2) * math.sin(angle)
+        level = math.sqrt(2) * self.levels[event.bus]
+        left, right = level * math.cos(angle), level * math.sin(angle)
         if event.bus == "drums":
             hit = self.kit.get(event.instrument, event.midi)[None, :]
             gain = event.velocity
@@ -208,45 +209,52 @@ class Mixer:
             event.start + sounding,
         )
 
-    def _tremble(self, buses: dict[str, Samples], used: set[str], start: int) -> None:
+    def _fan(self, start: int) -> Samples | None:
+        """Returns the vibraphone's tremolo over the quantum, or None where it is silent."""
+        if all(voice.event.instrument != "vibes" for voice in self._voices):
+            return None
+        return 1 - VIBES_DEPTH * (0.5 - 0.5 * self._lfo(VIBES_HZ, start))
+
+    def _tremble(self, buses: dict[str, Samples], start: int) -> None:
         settings = self._settings
-        if "keys" in used and settings.keys in ("ep", "organ"):
+        if "keys" in buses and settings.keys in ("ep", "organ"):
             wave = TREMOLO_DEPTH * self._lfo(TREMOLO_HZ, start)
             buses["keys"][0] *= 1 + wave
             buses["keys"][1] *= 1 - wave
 
     def _lfo(self, rate_hz: float, start: int) -> Samples:
-        index = np.arange(start, start + QUANTUM)
-        if self._period is not None:
+        if self._period is not None:  # a whole number of turns
             seconds = self._period / SAMPLE_RATE
             rate_hz = max(1, round(rate_hz * seconds)) / seconds
-            index = index % self._period
-        return np.asarray(np.sin((2 * np.pi * rate_hz / SAMPLE_RATE) * index))
+            start %= self._period
+        return sines([(rate_hz, 1.0, 0.0)], start, QUANTUM)
 
-    def _press(self, buses: dict[str, Samples], used: set[str], start: int) -> None:
-        """Applies bus levels, and the kick's duck on keys, pad and bass."""
+    def _press(self, buses: dict[str, Samples], start: int) -> None:
+        """Applies the kick's duck on keys, pad and bass."""
         duck = self._settings.style.duck
         self._kicks = [kick for kick in self._kicks if kick > start - SAMPLE_RATE]
-        curve: Samples | None = None
-        if duck is not None and self._kicks:
-            curve = duck_curve(start, QUANTUM, self._kicks, duck.depth, duck.seconds)
-        for bus in used:
-            buses[bus] *= self.levels[bus]
-            if curve is not None and bus in ("keys", "pad", "bass"):
+        if duck is None or not self._kicks:
+            return
+        curve = duck_curve(start, QUANTUM, self._kicks, duck.depth, duck.seconds)
+        for bus in ("keys", "pad", "bass"):
+            if bus in buses:
                 buses[bus] *= curve
 
-    def _mix(self, buses: dict[str, Samples], used: set[str]) -> Samples:
+    def _mix(self, buses: dict[str, Samples]) -> Samples:
         settings = self._settings
         send = np.zeros(QUANTUM)
-        for bus in BUSES:  # in one order always: sums of floats depend on it
-            if bus in used and REVERB_SENDS[bus] > 0:
+        for bus, samples in buses.items():  # in one order always: sums of floats depend on it
+            if REVERB_SENDS[bus] > 0:
                 level = 0.5 * REVERB_SENDS[bus] * settings.reverb
-                send += level * (buses[bus][0] + buses[bus][1])
-        mixed = buses["pad"] + buses["bass"]
-        mixed += self._echo.process(buses["lead"])
-        if "keys" in used or "drums" in used:
-            mixed += coloured(buses["keys"] + buses["drums"], settings.bits)
-        mixed += settings.style.reverb_wet * self._reverb.process(send)
+                send += level * (samples[0] + samples[1])
+        mixed = settings.style.reverb_wet * self._reverb.process(send)
+        for bus in ("pad", "bass"):
+            if bus in buses:
+                mixed += buses[bus]
+        mixed += self._echo.process(buses.get("lead"))
+        sampled = [buses[bus] for bus in ("keys", "drums") if bus in buses]
+        if sampled:
+            mixed += coloured(sum(sampled[1:], sampled[0]), settings.bits)
         return mixed
 
     def _shut(self, start: int) -> Samples | None:

@@ -49,6 +49,28 @@ def damped(
     return np.asarray((left @ right).reshape(-1)[:count])
 
 
+def sines(waves: Sequence[tuple[float, float, float]], start: int, count: int) -> Samples:
+    """Returns sum of depth * sin(2 pi rate t + phase) of (rate in Hz, depth, phase).
+
+    t runs over samples start..start+count-1. Expanded as in `damped`.
+    """
+    rates, depths, phases = np.array(waves, dtype=np.float64).T
+    omega = (2 * np.pi / SAMPLE_RATE) * rates
+    coarse = start + BLOCK * np.arange(-(-count // BLOCK), dtype=np.float64)[:, None]
+    angle = omega * coarse + phases
+    turn = omega[:, None] * np.arange(BLOCK, dtype=np.float64)
+    left = np.hstack([depths * np.sin(angle), depths * np.cos(angle)])
+    return np.asarray((left @ np.vstack([np.cos(turn), np.sin(turn)])).reshape(-1)[:count])
+
+
+def falling(rate: float, count: int) -> Samples:
+    """Returns exp(-rate t), t in seconds; an outer product, as in `damped`."""
+    per_sample = rate / SAMPLE_RATE
+    coarse = np.exp(-per_sample * BLOCK * np.arange(-(-count // BLOCK), dtype=np.float64))
+    fine = np.exp(-per_sample * np.arange(BLOCK, dtype=np.float64))
+    return np.asarray(np.outer(coarse, fine).reshape(-1)[:count])
+
+
 def smoothstep(x: Samples) -> Samples:
     """Returns 3x^2 - 2x^3 of x held in 0..1."""
     x = np.clip(x, 0.0, 1.0)
