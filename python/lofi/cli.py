@@ -59,6 +59,7 @@ def _daemon(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--shared", action="store_true")
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--started-by", type=int)
     for name in _FILE_OPTIONS:
         parser.add_argument(name, type=Path)
     chosen, rest = parser.parse_known_args(argv)
@@ -71,6 +72,11 @@ def _daemon(argv: list[str]) -> int:
         from lofi.daemon import relay
 
         return relay.main(rest)
+    if chosen.started_by is not None:
+        from lofi.daemon import starter
+
+        starter.bind(chosen.started_by)
+        rest += ["--started-by", str(chosen.started_by)]
     from lofi.daemon import app
 
     return app.entry(rest)

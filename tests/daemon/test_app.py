@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lofi.daemon.app import App
-from lofi.daemon.worker_process import worker_command
+from lofi.daemon.worker_process import WorkerProcess, worker_command
 from lofi.paths import Paths
 from lofi.settings import Settings
 
@@ -38,6 +38,7 @@ def test_it_lingers_from_the_last_client_on(
         paths = Paths.from_environment({"HOME": str(tmp_path), "LOFI_HOME": str(tmp_path / "c")})
         settings = Settings()
         app = App(paths, settings, worker_command, None)
+        app._furnish(WorkerProcess("light", [], {}))
         monkeypatch.setattr(settings, "value", {"daemon.linger_sec": 10}.get)
         monkeypatch.setattr(app, "leave", lambda status: left.append(now - began))
 

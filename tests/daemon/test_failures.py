@@ -162,6 +162,7 @@ def test_a_service_that_dies_ends_the_daemon_in_order(
     async def serve() -> int:
         paths = Paths.from_environment({"HOME": str(tmp_path), "LOFI_HOME": str(tmp_path / "c")})
         app = App(paths, Settings(), worker_command, None)
+        app._furnish(WorkerProcess("light", [], {}))
         ended = asyncio.Event()
 
         async def dies() -> None:
@@ -174,6 +175,7 @@ def test_a_service_that_dies_ends_the_daemon_in_order(
             ended.set()
 
         monkeypatch.setattr(app, "_force", nothing)  # the watchdog's hard exit is not for pytest
+        monkeypatch.setattr(app, "_build", no_doors)
         monkeypatch.setattr(app, "_open_doors", no_doors)
         monkeypatch.setattr(app, "_end", end)
         monkeypatch.setattr(app.house, "services", lambda: [dies()])

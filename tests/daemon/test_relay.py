@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,3 +184,35 @@ def test_a_socket_that_is_a_file_is_replaced_only_by_its_daemon(home: Home, tmp_
     assert second.ended() == 0
     assert home.socket.stat().st_ino == inode
     until(lambda: caller.call("ping"), 2, "the first one to go on")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no shared daemon there")
+@pytest.mark.parametrize("after_sec", [0.0, 0.1, 0.2, 0.3, 0.5])
+def test_an_editor_killed_while_its_daemon_comes_up_leaves_nobody(
+    home: Home, after_sec: float
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.daemon.serve", "relay"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=home.environment,
+        cwd=REPO,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}\n')
+    process.stdin.flush()
+    time.sleep(after_sec)  # the moment itself is what is tested
+    process.stdin.close()
+    process.stdout.close()
+    gone(home, 2)
+    process.wait(limit(2))
+
+
+def test_a_daemon_stays_for_others_when_its_starter_has_gone(home: Home) -> None:
+    starter = home.caller("relay")
+    until(home.socket.exists, 10, "the daemon's socket")
+    other = home.caller("relay")
+    other.initialize()
+    starter.hang_up()
+    assert starter.ended() == 0
+    assert other.call("ping")["status"] == "ok"

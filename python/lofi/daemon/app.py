@@ -9,23 +9,27 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from lofi.daemon import options, residence
+from lofi.daemon import options, residence, starter
 from lofi.daemon.durable import FileLock
-from lofi.daemon.house import House, WorkerCommand
-from lofi.daemon.jobs import Job
-from lofi.daemon.peer import Peer, Wire
-from lofi.daemon.server import SocketServer, StdioServer, protocol_descriptors
+from lofi.daemon.worker_process import WorkerProcess, worker_environment
 from lofi.daemon.worker_process import worker_command as own_worker_command
 from lofi.errors import InternalError, LofiError
 from lofi.paths import Paths
 from lofi.settings import Settings
 
+if TYPE_CHECKING:  # read while the light worker comes up: see `App.run`
+    from lofi.daemon.house import House
+    from lofi.daemon.jobs import Job
+    from lofi.daemon.peer import Peer, Wire
+    from lofi.daemon.server import SocketServer, StdioServer
+
 logger = logging.getLogger(__name__)
 
 Transport = Literal["stdio", "socket"]
+WorkerCommand = Callable[[str], list[str]]
 
 EXIT_INTERRUPTED = 130
 LONELY_LIMIT_SEC = 10.0
@@ -38,6 +42,7 @@ DOWNLOADS_LIMIT_SEC = 0.6
 DISK_LIMIT_SEC = 0.25
 FLUSH_LIMIT_SEC = 0.15
 POLL_SEC = 0.005
+STARTER_POLL_SEC = 0.02
 
 
 def entry(argv: list[str]) -> int:
@@ -45,7 +50,12 @@ def entry(argv: list[str]) -> int:
     chosen = options.parse(argv)
     options.start_logging(chosen)
     try:
-        status = main(chosen.paths, chosen.settings, transport=chosen.transport)
+        status = main(
+            chosen.paths,
+            chosen.settings,
+            transport=chosen.transport,
+            started_by=chosen.started_by,
+        )
     except LofiError as error:
         logger.error("%s %s", error.message, error.hint)
         status = 1
@@ -59,8 +69,12 @@ def main(
     *,
     transport: Transport,
     worker_command: WorkerCommand = own_worker_command,
+    started_by: int | None = None,
 ) -> int:
     """Serves until there is a reason to leave; returns the exit status.
+
+    Args:
+        started_by: process without which nobody wants this daemon, until a client has spoken.
 
     Raises:
         SocketRefused, Busy: the shared daemon's place cannot be taken.
@@ -73,10 +87,12 @@ def main(
             logger.info("another daemon serves %s already", paths.socket)
             return 0
     else:
+        from lofi.daemon.server import protocol_descriptors
+
         descriptors = protocol_descriptors()
     # No asyncio.run: it would wait for threads that read files nobody wants any more.
     loop = asyncio.new_event_loop()
-    app = App(paths, settings, worker_command, descriptors)
+    app = App(paths, settings, worker_command, descriptors, started_by)
     return loop.run_until_complete(app.run())
 
 
@@ -93,9 +109,12 @@ class App:
         settings: Settings,
         worker_command: WorkerCommand,
         descriptors: tuple[int, int] | None,
+        started_by: int | None = None,
     ) -> None:
         self._paths = paths
         self._settings = settings
+        self._worker_command = worker_command
+        self._started_by = started_by
         self._descriptors = descriptors
         self._group: asyncio.TaskGroup
         self._peers: dict[Peer, Wire] = {}
@@ -106,16 +125,8 @@ class App:
         self._answering = asyncio.Event()
         self._job_changed = asyncio.Event()
         self._server: SocketServer | StdioServer | None = None
-        self.house = House(
-            paths,
-            settings,
-            worker_command=worker_command,
-            spawn=self._spawn,
-            clients=lambda: len(self._peers),
-            shut_down=self._shut_down,
-            runtime_notes=self._runtime_notes,
-            on_job=self._job_changed.set,
-        )
+        self._workers: list[WorkerProcess] = []
+        self.house: House
 
     async def run(self) -> int:
         """Serves; returns the exit status."""
@@ -125,6 +136,7 @@ class App:
                 loop.add_signal_handler(number, self._signalled, number)
         async with asyncio.TaskGroup() as group:
             self._group = group
+            await self._build()
             tasks = [group.create_task(self._served(service)) for service in self.house.services()]
             await self._open_doors()
             await self._leaving.wait()
@@ -133,12 +145,42 @@ class App:
                 task.cancel()
         return self._status
 
+    async def _build(self) -> None:
+        """Starts the light worker, and the rest of us while it comes up."""
+        environment = worker_environment(os.environ)
+        light = WorkerProcess("light", self._worker_command("light"), environment)
+        self._workers.append(light)
+        self._spawn(light.start())
+        await asyncio.sleep(0)  # the process is there now
+        self._furnish(light)
+
+    def _furnish(self, light: WorkerProcess) -> None:
+        """Reads and joins the rooms."""
+        from lofi.daemon.house import House
+
+        self.house = House(
+            self._paths,
+            self._settings,
+            worker_command=self._worker_command,
+            light=light,
+            spawn=self._spawn,
+            clients=lambda: len(self._peers),
+            shut_down=self._shut_down,
+            runtime_notes=self._runtime_notes,
+            on_job=self._job_changed.set,
+        )
+        self._workers = [lane.worker for lane in self.house.lanes.values()]
+
     async def _open_doors(self) -> None:
+        from lofi.daemon.server import SocketServer, StdioServer
+
         if self._descriptors is None:
             self._server = SocketServer(self._paths.socket, self._welcome, self._goodbye)
             await self._server.start()
             loop = asyncio.get_running_loop()
             loop.call_later(LONELY_LIMIT_SEC, self._leave_if_unused)
+            if self._started_by is not None:
+                self._spawn(self._watch_starter(self._started_by))
             logger.info("serving %s as process %d", self._paths.socket, os.getpid())
         else:
             self._server = StdioServer(
@@ -149,6 +191,8 @@ class App:
     # Clients.
 
     def _welcome(self, wire: Wire) -> Peer:
+        from lofi.daemon.peer import Peer
+
         self._stop_lingering()
         is_private = self._descriptors is not None
         peer = Peer(wire, self.house.handlers, self._spawn, is_initialised=is_private)
@@ -181,9 +225,21 @@ class App:
             self.leave(0)
 
     def _leave_if_unused(self) -> None:
-        if not self._has_been_used and not any(peer.has_spoken for peer in self._peers):
+        if not self._is_used():
             logger.info("nobody came")
             self.leave(0)
+
+    def _is_used(self) -> bool:
+        return self._has_been_used or any(peer.has_spoken for peer in self._peers)
+
+    async def _watch_starter(self, pid: int) -> None:
+        """Leaves when whom we were started for is gone before anybody had a word for us."""
+        starter.release()
+        while not self._is_used() and not self._leaving.is_set():
+            if not starter.is_there(pid) and not self._peers:
+                logger.info("the editor that wanted us has gone")
+                self.leave(0)
+            await asyncio.sleep(STARTER_POLL_SEC)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         self._group.create_task(self._guarded(work))
@@ -240,6 +296,8 @@ class App:
         """The order matters: no new work, no jobs, no sound, no open files, the last answer."""
         house = self.house
         house.handlers.is_closed = True
+        from lofi.daemon.server import SocketServer
+
         if isinstance(self._server, SocketServer):
             self._server.hide()
         # Beside the rest: a slow disk must not hold up the silence.
@@ -291,8 +349,8 @@ class App:
             await asyncio.sleep(POLL_SEC)
 
     def _force(self) -> None:
-        for lane in self.house.lanes.values():
-            pid = lane.worker.pid
+        for worker in self._workers:
+            pid = worker.pid
             if pid is not None:
                 with contextlib.suppress(OSError):
                     os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -304,9 +303,11 @@ def _encoders() -> list[Item]:
 def _version(package: str) -> str | None:
     if importlib.util.find_spec(package) is None:
         return None
+    from importlib import metadata  # slow to read, seldom needed
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return "unknown version"
 
 

@@ -54,6 +54,7 @@ class House:
 
     Args:
         worker_command: role to the argument list of its process.
+        light: the worker that is coming up already.
         spawn: runs a coroutine in the app's task group.
         clients: returns how many clients are connected.
         shut_down: begins the end in a mode; returns when it is time to answer.
@@ -66,6 +67,7 @@ class House:
         settings: Settings,
         *,
         worker_command: WorkerCommand,
+        light: WorkerProcess,
         spawn: Spawn,
         clients: Callable[[], int],
         shut_down: Callable[[str], Awaitable[None]],
@@ -118,11 +120,9 @@ class House:
             on_change=self._job_changed,
             on_backend=self._backend_changed,
         )
-        environment = worker_environment(os.environ)
-        self.lanes = {
-            lane: LaneRunner(lane, WorkerProcess(lane, worker_command(lane), environment), studio)
-            for lane in Lane
-        }
+        neural = WorkerProcess("neural", worker_command("neural"), worker_environment(os.environ))
+        workers = {Lane.LIGHT: light, Lane.NEURAL: neural}
+        self.lanes = {lane: LaneRunner(lane, workers[lane], studio) for lane in Lane}
         self.orders.attach(studio, self.lanes)
         self.downloads = Downloads(
             Offers(paths, settings, self.inventory, estimates),

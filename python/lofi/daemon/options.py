@@ -24,6 +24,7 @@ class Options:
     paths: Paths
     settings: Settings
     transport: Literal["stdio", "socket"]
+    started_by: int | None = None
 
 
 def parse(argv: list[str]) -> Options:
@@ -32,6 +33,7 @@ def parse(argv: list[str]) -> Options:
     parser.add_argument("--shared", action="store_true", help="relay to the one shared daemon")
     parser.add_argument("--config", metavar="FILE", help="the configuration file")
     parser.add_argument("--socket", action="store_true", help="serve the shared daemon's socket")
+    parser.add_argument("--started-by", type=int, help=argparse.SUPPRESS)  # the relay
     parser.add_argument("--log-file", metavar="FILE")
     parser.add_argument("--log-level", choices=tuple(LEVELS))
     parser.add_argument("--device")
@@ -50,7 +52,8 @@ def parse(argv: list[str]) -> Options:
     if not chosen.socket:
         flags["daemon.shared"] = False
     paths, settings = load(os.environ, {key: flags[key] for key in flags if flags[key] is not None})
-    return Options(paths, settings, "socket" if chosen.socket else "stdio")
+    transport: Literal["stdio", "socket"] = "socket" if chosen.socket else "stdio"
+    return Options(paths, settings, transport, chosen.started_by)
 
 
 def load(environment: Mapping[str, str], flags: Mapping[str, Any]) -> tuple[Paths, Settings]:

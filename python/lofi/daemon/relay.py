@@ -41,7 +41,7 @@ def main(options: Sequence[str] = (), *, daemon_command: Sequence[str] | None = 
     """
     paths = Paths.from_environment(os.environ)
     start = daemon_command or (sys.executable, "-m", "lofi", "daemon", "--socket")
-    command = [*start, *options]
+    command = [*start, *options, "--started-by", str(os.getpid())]
     stdin, stdout = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # a stray print must not get into the conversation
     try:
@@ -168,9 +168,11 @@ class Relay:
         if found is not None:
             return found
         words = self._paths.socket.with_name("daemon.err")
+        self._check_editor()
         child = self._start(words)
         end = time.monotonic() + START_LIMIT_SEC
         while time.monotonic() < end:
+            self._check_editor()
             found = self._try_connect()
             if found is not None:
                 return found
@@ -184,6 +186,19 @@ class Relay:
                 child = self._start(words)
             time.sleep(POLL_SEC)
         raise NoDaemonError(f"the daemon did not come up within {START_LIMIT_SEC:g} s")
+
+    def _check_editor(self) -> None:
+        """A daemon is not started, or waited for, for an editor that was killed.
+
+        Raises:
+            NoDaemonError: nobody holds the other end of stdout.
+        """
+        if sys.platform == "win32":
+            return
+        end = select.poll()
+        end.register(self._stdout, 0)
+        if end.poll(0):
+            raise NoDaemonError("the editor has gone")
 
     def _check_folder(self) -> None:
         folder = self._paths.socket.parent

@@ -90,6 +90,7 @@ class WorkerProcess:
         self._running_job: str | None = None
         """What the process works on: only its cancel may end the process."""
         self._killing: asyncio.TimerHandle | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def is_running(self) -> bool:
@@ -105,14 +106,15 @@ class WorkerProcess:
         Raises:
             WorkerStartFailed: it ended or said nothing in time.
         """
-        if self.is_running:
-            return
-        try:
-            await self._start()
-        except LofiError:
-            self.failed_starts += 1
-            raise
-        self.failed_starts = 0
+        async with self._starting:
+            if self.is_running:
+                return
+            try:
+                await self._start()
+            except LofiError:
+                self.failed_starts += 1
+                raise
+            self.failed_starts = 0
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ class FrameError(Exception):
     """The stream is not ours or broken; there is no way to find the next frame."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """Base of every message; `kind` names it on the wire."""
 
@@ -34,7 +34,7 @@ class Message:
 # daemon -> worker
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Generate(Message):
     """Render a track. One job at a time; the worker answers with events and one ending."""
 
@@ -54,7 +54,7 @@ class Generate(Message):
     latents_path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Operate(Message):
     """Run an operation without a track: analysis, waveform, export, planning."""
 
@@ -67,7 +67,7 @@ class Operate(Message):
     model: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Load(Message):
     """Bring a backend's model into memory before it is needed."""
 
@@ -78,13 +78,13 @@ class Load(Message):
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancel(Message):
     kind: ClassVar[str] = "cancel"
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unload(Message):
     """Let go of one backend's weights, or of all of them."""
 
@@ -93,7 +93,7 @@ class Unload(Message):
     backend: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fetch(Message):
     """Bring components into a models folder; only ever sent after a person said yes."""
 
@@ -114,7 +114,7 @@ class Fetch(Message):
 # worker -> daemon
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ready(Message):
     kind: ClassVar[str] = "ready"
     pid: int
@@ -122,7 +122,7 @@ class Ready(Message):
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Beat(Message):
     """At least once a second while a job runs."""
 
@@ -131,7 +131,7 @@ class Beat(Message):
     memory_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PhaseStarted(Message):
     kind: ClassVar[str] = "phase"
     job_id: str
@@ -141,7 +141,7 @@ class PhaseStarted(Message):
     dtype: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StepDone(Message):
     kind: ClassVar[str] = "step"
     job_id: str
@@ -149,7 +149,7 @@ class StepDone(Message):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SoundAnnounced(Message):
     kind: ClassVar[str] = "sound"
     job_id: str
@@ -160,7 +160,7 @@ class SoundAnnounced(Message):
     gain: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StretchDone(Message):
     """The spool holds `frames` final frames now, counted from its start."""
 
@@ -169,7 +169,7 @@ class StretchDone(Message):
     frames: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Warned(Message):
     kind: ClassVar[str] = "warning"
     job_id: str
@@ -178,14 +178,14 @@ class Warned(Message):
     param: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FactsLearned(Message):
     kind: ClassVar[str] = "facts"
     job_id: str
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fetched(Message):
     """How far a download is; `bytes_…` count all of it."""
 
@@ -202,7 +202,7 @@ class Fetched(Message):
     files_total: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Done(Message):
     """The job is finished; for a track the file is complete at `file_path`."""
 
@@ -213,7 +213,7 @@ class Done(Message):
     true_peak_db, lufs, gain, timings, devices, bpm, keyscale, grid, …; an operation's answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failed(Message):
     kind: ClassVar[str] = "failed"
     job_id: str
@@ -223,7 +223,7 @@ class Failed(Message):
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancelled(Message):
     kind: ClassVar[str] = "cancelled"
     job_id: str

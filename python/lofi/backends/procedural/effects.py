@@ -90,7 +90,7 @@ ROOM_DELAY = 672
 
 @lru_cache(maxsize=1)
 def room_noise() -> Samples:
-    """Returns hash noise [4 bands, 2, samples of the longest tail], the channels correlated 0.45."""
+    """Returns hash noise [4 bands, 2, the longest tail], the channels correlated 0.45."""
     count = round(LONGEST_TAIL_SEC * SAMPLE_RATE) - ROOM_DELAY
     size = 1 << (count - 1).bit_length()
     hz = frequencies(size)
