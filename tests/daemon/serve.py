@@ -11,11 +11,13 @@ import sys
 
 
 def serve(transport: str, arguments: list[str]) -> int:
-    from lofi.daemon import app, options
+    from lofi.daemon import app, options, starter
     from lofi.errors import LofiError
 
     wanted = ["--socket", *arguments] if transport == "socket" else arguments
     chosen = options.parse(wanted)
+    if chosen.started_by is not None:
+        starter.bind(chosen.started_by)
     options.start_logging(chosen)
     role = "broken" if os.environ.get("BAND_IS_BROKEN") else "worker"
 
@@ -32,7 +34,11 @@ def serve(transport: str, arguments: list[str]) -> int:
 
     try:
         status = app.main(
-            chosen.paths, chosen.settings, transport=chosen.transport, worker_command=worker_command
+            chosen.paths,
+            chosen.settings,
+            transport=chosen.transport,
+            worker_command=worker_command,
+            started_by=chosen.started_by,
         )
     except LofiError as error:
         logging.getLogger("lofi").error("%s", error)
