@@ -26,7 +26,6 @@ from lofi.backends.ace_step_15.planner.decoder import Decoder
 from lofi.backends.ace_step_15.planner.flow import CodeTask
 from lofi.backends.ace_step_15.planner.network import PlannerNetwork
 from lofi.backends.ace_step_15.planner.weights import empty_network
-from lofi.nn.thin import lay_by_columns
 
 END, FIRST_CODE, CODES = 151645, 151669, 64000
 PROMPT, AWAY = 180, 40
@@ -156,7 +155,6 @@ def main() -> None:
     vocabulary = Numbers()
     decoder = Decoder(network, vocabulary, lambda: None)  # type: ignore[arg-type]
     model = theirs(network)
-    lay_by_columns(network)  # as loading does; theirs keeps the weights as they are published
     ours: Times = []
     others: Times = []
     for _ in range(options.rounds):

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lofi.nn.thin import ThinLinear, lay_by_columns, make_thin, thin_linear
+from lofi.nn import thin
+from lofi.nn.thin import ThinLinear, make_thin, thin_linear
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 9])
@@ -30,23 +31,10 @@ def test_names_and_weights_stay() -> None:
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
-def test_how_the_weights_lie_changes_no_product(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = nn.Sequential(nn.Linear(24, 40, bias=False), nn.Linear(40, 3))
-    make_thin(module)
-    thin = module.get_submodule("0")
-    assert isinstance(thin, ThinLinear)
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    x = torch.randn(rows, 24)
-    expected = thin(x)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    lay_by_columns(module)
-    assert thin.weight.stride() == (24, 1)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    lay_by_columns(module)
-    assert thin.weight.stride() == (1, 40)
-    assert torch.allclose(thin(x), expected, atol=1e-5)
-    after = module.state_dict()
-    assert all(torch.equal(after[name], before[name]) for name in before)
-    lay_by_columns(module.to(torch.bfloat16))
-    assert thin(x.bfloat16()).shape == (rows, 40)
+@pytest.mark.parametrize("rows", [2, 3, 4])
+@pytest.mark.parametrize("is_avx2", [False, True])
+def test_either_way_of_few_rows(rows: int, is_avx2: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thin, "IS_AVX2", is_avx2)
+    monkeypatch.setattr(thin, "PIECE", 24 * 16)  # the last of three pieces is a short one
+    x, weight = torch.randn(rows, 24), torch.randn(40, 24)
+    assert torch.allclose(thin_linear(x, weight), F.linear(x, weight), atol=1e-5)

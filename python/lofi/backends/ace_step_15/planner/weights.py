@@ -9,7 +9,6 @@ import torch
 
 from lofi.backends.ace_step_15.planner.config import PlannerConfig, is_plain, read_config
 from lofi.backends.ace_step_15.planner.network import Network, PlannerNetwork
-from lofi.nn.thin import lay_by_columns
 from lofi.worker.weights import load
 
 Check = Callable[[], None]
@@ -45,7 +44,4 @@ def load_network(folder: Path, device: torch.device, dtype: torch.dtype, check: 
         return load_fallback(folder, config, device, dtype, check)
     network = empty_network(PlannerConfig.of(config))
     load(network, folder, dtype=dtype, device=str(device), rename=bare_name, check=check)
-    for layer in network.layers:
-        check()
-        lay_by_columns(layer)
     return network
