@@ -35,7 +35,9 @@ def _in_pieces(x: Tensor, weight: Tensor) -> Tensor:
     out = x.new_empty(len(x), len(weight))
     size = max(1, PIECE // weight.shape[1])
     rows = x.unbind()
-    for piece, *results in zip(weight.split(size), *[row.split(size) for row in out], strict=True):
+    for piece, *results in zip(
+        torch.split(weight, size), *[torch.split(row, size) for row in out], strict=True
+    ):
         for row, result in zip(rows, results, strict=True):
             torch.mv(piece, row, out=result)
     return out
