@@ -19,6 +19,8 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 CODES = (*range(500), 63999)
 """Few, for speed; the last keeps the highest code in reach."""
 
+LOUD_END = 8.0
+
 TINY: dict[str, Any] = {
     "architectures": ["Qwen3ForCausalLM"],
     "model_type": "qwen3",
@@ -82,6 +84,8 @@ def write(
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     network = PlannerNetwork(PlannerConfig.of(config))
     fill(network, salt)
+    with torch.no_grad():  # it ends its answers after tens of tokens, not of thousands
+        network.embed_tokens.weight[made.token_to_id("<|im_end|>")] *= LOUD_END
     tensors = {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
     _save(folder, tensors, shards)
     return folder
