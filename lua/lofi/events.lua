@@ -110,8 +110,9 @@ function M.off(event, handler)
   end, handlers[event] or {})
 end
 
+---Calls what somebody else wrote: what goes wrong in it is said once and stops nobody else.
 ---@param handler fun(...)
-local function call(handler, ...)
+function M.call(handler, ...)
   local ok, trace = xpcall(handler, debug.traceback, ...)
   if ok or failed[handler] then
     return
@@ -127,13 +128,13 @@ end
 ---@param data any
 function M.emit(event, data)
   for _, handler in ipairs(vim.list_slice(handlers[event] or {})) do
-    call(handler, data)
+    M.call(handler, data)
   end
   for _, handler in ipairs(vim.list_slice(handlers['*'] or {})) do
-    call(handler, event, data)
+    M.call(handler, event, data)
   end
   local pattern = M.pattern_of(event)
-  call(function()
+  M.call(function()
     vim.api.nvim_exec_autocmds('User', { pattern = pattern, modeline = false, data = data })
   end)
 end

@@ -11,7 +11,6 @@ local M = {}
 ---@field draw fun(): lofi.float.Line[] What stands in it now
 ---@field every_ms? integer Draw anew that often
 ---@field keys? lofi.float.Key[] Besides `q` and `<Esc>`, which close it
----@field is_passive? boolean Opened by an event, not by the person: the cursor stays where it is
 
 ---@class lofi.float.Key
 ---@field key string As |vim.keymap.set()| takes it
@@ -189,7 +188,7 @@ function M.open(options)
   M.fill(buffer, self.lines)
   self.window = vim.api.nvim_open_win(
     buffer,
-    not options.is_passive,
+    true,
     vim.tbl_extend('force', self:layout(), {
       style = 'minimal',
       border = M.border(),

@@ -2,6 +2,7 @@
 
 local environment = require('lofi.environment')
 local errors = require('lofi.errors')
+local events = require('lofi.events')
 local launch = require('lofi.launch')
 local picker = require('lofi.picker')
 local progress = require('lofi.progress')
@@ -48,11 +49,7 @@ local function ended(err)
     ui.notify('Python is ready: ' .. vim.fn.fnamemodify(launch.venv(), ':~'))
   end
   for _, one in ipairs(waiting) do
-    if err then
-      one.failed(err)
-    else
-      one.ready()
-    end
+    events.call(err and one.failed or one.ready, err)
   end
 end
 

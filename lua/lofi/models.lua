@@ -59,7 +59,7 @@ local function ended(download_id, err, result)
     progress.done(not err)
   end
   for _, watcher in ipairs(waiting) do
-    watcher.callback(err, result)
+    events.call(watcher.callback, err, result)
   end
 end
 
@@ -71,7 +71,7 @@ events.on('download_progress', function(data)
   progress.say(M.line_of(data), data.overall_percent)
   for _, watcher in ipairs(waiting) do
     if watcher.on_progress then
-      watcher.on_progress(data)
+      events.call(watcher.on_progress, data)
     end
   end
 end)

@@ -46,6 +46,18 @@ function M.is_command_line_busy()
   return vim.api.nvim_get_mode().mode:find('^[cr]') ~= nil
 end
 
+---Runs `what` now, or when the person is back in Normal mode: no window opens under their hands.
+---@param what fun()
+function M.when_free(what)
+  local mode = vim.api.nvim_get_mode().mode
+  if (mode == 'n' or mode == 'nt') and vim.fn.getcmdwintype() == '' then
+    return what()
+  end
+  vim.defer_fn(function()
+    M.when_free(what)
+  end, AGAIN_MS)
+end
+
 ---Whether a passing line, such as progress, may be shown now: nobody types there, and what was
 ---said last had its time.
 ---@return boolean

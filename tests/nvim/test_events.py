@@ -62,3 +62,14 @@ def test_wire_names_lose_their_participle(talk: Talk) -> None:
     editor.call("request", "ping", {})
     names = [name for name in editor.names() if name.startswith("playback")]
     assert names == ["playback_start", "playback_pause", "playback_resume", "playback_end"]
+
+
+def test_no_window_opens_under_the_hands_of_who_types(editor: Editor) -> None:
+    editor.lua("require('lofi.ui').when_free(function() _G.at = vim.fn.mode() end)")
+    assert editor.lua("return _G.at") == "n", "at once in Normal mode"
+    editor.nvim.input("ihello")
+    editor.lua("_G.at = nil require('lofi.ui').when_free(function() _G.at = vim.fn.mode() end)")
+    editor.lua("vim.wait(450)")
+    assert editor.lua("return _G.at") is None
+    editor.nvim.input("<Esc>")
+    assert editor.until("_G.at", 5) == "n"

@@ -61,7 +61,9 @@ local function opening(title)
     elseif err then
       return ui.error(err)
     end
-    open(plan --[[@as lofi.Plan]], title)
+    ui.when_free(function()
+      open(plan --[[@as lofi.Plan]], title)
+    end)
   end
 end
 

@@ -77,13 +77,6 @@ METHODS: dict[str, type[Any]] = {
     "score": calls.TrackNamed,
 }
 
-LONG = frozenset(
-    {"generate", "estimate", "doctor", "analyze", "waveform", "cache_export", "cache_import",
-     "cache_gc", "backend_verify", "lm_inspire", "lm_format", "lm_understand", "lm_codes",
-     "lyrics_timing", "score"}
-)  # fmt: skip
-"""Methods that answer when their work is done; every other one answers at once."""
-
 NOTIFICATIONS = (
     "generation_start",
     "generation_progress",
