@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lofi.backends.procedural import create
-from lofi.backends.procedural.pipeline import Renderer
+from lofi.backends.procedural.renderer import Renderer
 from lofi.backends.procedural.settings import resolve
 from lofi.backends.procedural.styles import STYLES
 from lofi.errors import GenerationCancelled, InvalidParams, UnsupportedTask

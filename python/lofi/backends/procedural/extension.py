@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lofi.backends.procedural.randomness import key_of
+from lofi.backends.procedural.renderer import Renderer
 from lofi.backends.procedural.settings import SAMPLE_RATE, Key, Settings, fold, parse_key, resolve
 from lofi.errors import InvalidSource, UnsupportedTask
 from lofi.worker.backend import Check
@@ -223,8 +224,6 @@ def _after(source: Source, join: int, count: int, check: Check) -> Iterator[NDAr
 
 def _pieces(source: Source, frames: int, check: Check, key: int) -> Iterator[NDArray[np.float32]]:
     """Yields `frames` frames of new music at the source's loudness."""
-    from lofi.backends.procedural.pipeline import Renderer
-
     seed = key_of(source.settings.seed, f"side/{key}") & 0xFFFFFFFF
     settings = replace(source.settings, frames=frames, seed=seed)
     for piece in Renderer(settings, check).pieces():
