@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ class World:
     lm_by_memory: str | None = None
     backend: str = "auto"
     fallback_to: str = "procedural"
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def checkpoint(self, backend: Backend, variant: Variant) -> Checkpoint | None:
         if backend.type in self.missing:
@@ -38,6 +40,9 @@ class World:
 
     def default_variant(self, backend: Backend) -> str | None:
         return None
+
+    def own_defaults(self, backend: Backend) -> Mapping[str, Any]:
+        return self.own.get(backend.type, {})
 
     def fallback(self) -> str:
         return self.fallback_to
@@ -484,3 +489,15 @@ def test_every_documented_spelling_of_a_backend() -> None:
         "ace_step_v15": "ace_step_15",
     }.items():
         assert catalog.backend_named(text).type == kind
+
+
+def test_a_backends_own_defaults_stand_below_the_request() -> None:
+    world = World(own={"ace_step": {"infer_steps": 40}})
+
+    def steps(**params: Any) -> Any:
+        request = recipe.resolve({"prompt": "x", **params}, world, draw_seed=lambda: 1)
+        return request.takes[0].recipe["infer_steps"]
+
+    assert steps(backend="ace_step") == 40
+    assert steps(backend="ace_step", infer_steps=9) == 9
+    assert steps(backend="ace_step_15") == 8

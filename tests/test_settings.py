@@ -123,3 +123,15 @@ def test_a_preset_may_be_a_whole_request() -> None:
 )
 def test_text_from_outside(key: str, text: str, value: object) -> None:
     assert from_text(key, text) == value
+
+
+def test_the_environment_has_defaults_of_one_backend() -> None:
+    environment = {
+        "LOFI_ACE_STEP_STEPS": "40",
+        "LOFI_ACE_STEP_SCHEDULER": "heun",
+        "LOFI_ACE_STEP_GUIDANCE": "much",
+    }
+    settings = Settings.load(None, None, environment)
+    assert settings.own_defaults("ace_step") == {"infer_steps": 40, "scheduler": "heun"}
+    assert settings.own_defaults("ace_step_15") == {}
+    assert any(problem.startswith("LOFI_ACE_STEP_GUIDANCE: ") for problem in settings.problems)

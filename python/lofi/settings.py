@@ -191,6 +191,12 @@ _ENVIRONMENT = {
     "LOFI_AUDIO_OUTPUT": "audio.output",
     "LOFI_LOG_LEVEL": "daemon.log_level",
 }
+_OWN_DEFAULTS = {
+    "LOFI_ACE_STEP_STEPS": ("ace_step", "infer_steps"),
+    "LOFI_ACE_STEP_SCHEDULER": ("ace_step", "scheduler"),
+    "LOFI_ACE_STEP_GUIDANCE": ("ace_step", "guidance_scale"),
+}
+"""Defaults of one backend's own parameters."""
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -256,6 +262,7 @@ class Settings:
     def __init__(self) -> None:
         self._layers: dict[str, dict[str, Any]] = {layer: {} for layer in LAYERS}
         self._layers["default"] = {key: item.default for key, item in SETTINGS.items()}
+        self._own_defaults: dict[str, dict[str, Any]] = {}
         self.problems: list[str] = []
         """What could not be used at start, each in a sentence, for the log and `doctor`."""
 
@@ -322,6 +329,10 @@ class Settings:
         values = {key.removeprefix(prefix): self.value(key) for key in below}
         return {name: value for name, value in values.items() if value is not None}
 
+    def own_defaults(self, backend: str) -> Mapping[str, Any]:
+        """Returns what the environment sets for one backend's requests, below `defaults.*`."""
+        return self._own_defaults.get(backend, {})
+
     def _take(self, layer: str, values: Mapping[str, Any]) -> None:
         for key, value in values.items():
             try:
@@ -360,6 +371,15 @@ class Settings:
                     values[key] = check(key, from_text(key, text))
                 except LofiError as error:
                     self.problems.append(f"{name}: {error.message}; ignored")
+        for name, (backend, parameter) in _OWN_DEFAULTS.items():
+            text = environment.get(name)
+            if text:
+                try:
+                    value = parameters.OWN[backend][parameter].check(from_text("", text))
+                except LofiError as error:
+                    self.problems.append(f"{name}: {error.message}; ignored")
+                else:
+                    self._own_defaults.setdefault(backend, {})[parameter] = value
         return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,9 @@ class Inventory:
 
     def default_backend(self) -> str:
         return str(self._settings.value("model.backend"))
+
+    def own_defaults(self, backend: Backend) -> Mapping[str, Any]:
+        return self._settings.own_defaults(backend.type)
 
     def default_variant(self, backend: Backend) -> str | None:
         """The configured variant counts only for the backend that has one of that name."""
@@ -153,6 +156,9 @@ class Presumed:
 
     def default_backend(self) -> str:
         return self._inventory.default_backend()
+
+    def own_defaults(self, backend: Backend) -> Mapping[str, Any]:
+        return self._inventory.own_defaults(backend)
 
     def default_variant(self, backend: Backend) -> str | None:
         return self._inventory.default_variant(backend)

@@ -52,6 +52,9 @@ class World(Protocol):
     def default_variant(self, backend: Backend) -> str | None:
         """Returns the variant a request without one gets, None for the backend's own."""
 
+    def own_defaults(self, backend: Backend) -> Mapping[str, Any]:
+        """Returns defaults of this backend alone, below those of every request."""
+
     def fallback(self) -> str:
         """Returns `model.fallback`."""
 

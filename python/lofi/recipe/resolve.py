@@ -127,6 +127,8 @@ def _open(given: dict[str, Any], world: World) -> Draft:
         raise BackendNotInstalled(
             f"{backend.name} {variant.name} is not installed", hint=how_to_install(backend, variant)
         )
+    for name, value in world.own_defaults(backend).items():
+        given.setdefault(name, value)
     task_text = str(given.get("task", "text2music"))
     given["task"] = catalog.TASK_ALIASES.get(task_text, task_text)
     task = str(parameters.SHARED["task"].check(given["task"]))
