@@ -104,7 +104,10 @@ M.format = {
   usage = '[prompt…] [name=value…]',
   text = 'let the planner tidy a prompt and lyrics: the words, a range, or this request buffer',
   run = function(call)
-    local params = arguments.request(call.rest)
+    local params, preset = arguments.request(call.rest)
+    if preset then
+      error('lofi: format takes words, not a preset: :Lofi generate @' .. preset .. ' makes it', 0)
+    end
     local buffer = vim.api.nvim_get_current_buf()
     if call.range then
       local lines = vim.api.nvim_buf_get_lines(buffer, call.range.first - 1, call.range.last, false)

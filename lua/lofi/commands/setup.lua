@@ -141,7 +141,8 @@ local function variants_of(name)
 end
 
 M.setup = {
-  usage = '[python|musicgen|ace-step|ace-step-1.5] [variant=…] [lm=…] [source=…] [repair=true]',
+  usage = '[python|musicgen|ace-step|ace-step-1.5] [variant=…] [lm=…] [source=…]'
+    .. ' [revision=…] [repair=true]',
   text = 'install Python or a model, after saying what it costs; ! answers yes',
   run = function(call)
     local words, named = arguments.named(call.rest)
@@ -190,7 +191,7 @@ M.setup = {
         return 'source=' .. path
       end, choices.files(lead:sub(#'source=' + 1)))
     end
-    local names = { 'variant=', 'source=', 'repair=true' }
+    local names = { 'variant=', 'source=', 'revision=', 'repair=true' }
     if vim.startswith(name, 'ace-step-1.5') then
       table.insert(names, 2, 'lm=')
     end
