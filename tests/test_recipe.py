@@ -501,3 +501,19 @@ def test_a_backends_own_defaults_stand_below_the_request() -> None:
     assert steps(backend="ace_step") == 40
     assert steps(backend="ace_step", infer_steps=9) == 9
     assert steps(backend="ace_step_15") == 8
+
+
+def test_a_retake_goes_by_its_source_whatever_the_environment_says() -> None:
+    world = World(own={"ace_step": {"infer_steps": 40}})
+    origin = recipe.resolve(
+        {"prompt": "x", "backend": "ace_step", "infer_steps": 60}, World(), draw_seed=lambda: 1
+    )
+    source = Audio("/x.wav", {"track": "a" * 64}, 30.0, recipe=origin.takes[0].recipe)
+    again = recipe.resolve(
+        {"task": "retake", "source": "beef", "backend": "ace_step"},
+        world,
+        draw_seed=lambda: 2,
+        audio={"source": source},
+    )
+    assert again.takes[0].recipe["infer_steps"] == 60
+    assert "infer_steps" not in again.params

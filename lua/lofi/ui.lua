@@ -48,13 +48,18 @@ end
 
 ---Runs `what` now, or when the person is back in Normal mode: no window opens under their hands.
 ---@param what fun()
-function M.when_free(what)
+---@param waiting string Said once when it has to wait
+function M.when_free(what, waiting)
   local mode = vim.api.nvim_get_mode().mode
-  if (mode == 'n' or mode == 'nt') and vim.fn.getcmdwintype() == '' then
+  local is_free = (mode == 'n' or mode == 'nt') and vim.fn.getcmdwintype() == ''
+  if is_free or #vim.api.nvim_list_uis() == 0 then
     return what()
   end
+  if waiting ~= '' then
+    M.notify(waiting)
+  end
   vim.defer_fn(function()
-    M.when_free(what)
+    M.when_free(what, '')
   end, AGAIN_MS)
 end
 

@@ -329,6 +329,11 @@ class Settings:
         values = {key.removeprefix(prefix): self.value(key) for key in below}
         return {name: value for name, value in values.items() if value is not None}
 
+    @staticmethod
+    def own_names(backend: str) -> frozenset[str]:
+        """Returns the parameters for which a backend may have a default of its own."""
+        return frozenset(name for owner, name in _OWN_DEFAULTS.values() if owner == backend)
+
     def own_defaults(self, backend: str) -> Mapping[str, Any]:
         """Returns what the environment sets for one backend's requests, below `defaults.*`."""
         return self._own_defaults.get(backend, {})

@@ -185,3 +185,17 @@ def test_a_program_that_speaks_no_frames_is_a_failed_start() -> None:
     seat = WorkerProcess("light", [sys.executable, "-c", "print('hello, I am no worker')"], {})
     with pytest.raises(WorkerStartFailed):
         play(seat, seat.start())
+
+
+def test_none_is_started_once_it_is_closed(seat: WorkerProcess) -> None:
+    async def close() -> None:
+        starting = asyncio.create_task(seat.start())
+        await asyncio.sleep(0)
+        seat.close()
+        with pytest.raises(WorkerStartFailed):
+            await starting
+        with pytest.raises(WorkerStartFailed, match="any more"):
+            await seat.start()
+
+    play(seat, close())
+    assert not seat.is_running

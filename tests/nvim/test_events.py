@@ -65,11 +65,21 @@ def test_wire_names_lose_their_participle(talk: Talk) -> None:
 
 
 def test_no_window_opens_under_the_hands_of_who_types(editor: Editor) -> None:
-    editor.lua("require('lofi.ui').when_free(function() _G.at = vim.fn.mode() end)")
+    editor.watch()
+    ask = "_G.at = nil require('lofi.ui').when_free(function() _G.at = vim.fn.mode() end, 'ready')"
+    editor.nvim.ui_attach(80, 24)
+    editor.lua(ask)
     assert editor.lua("return _G.at") == "n", "at once in Normal mode"
     editor.nvim.input("ihello")
-    editor.lua("_G.at = nil require('lofi.ui').when_free(function() _G.at = vim.fn.mode() end)")
+    editor.lua(ask)
+    editor.notice("ready")
     editor.lua("vim.wait(450)")
     assert editor.lua("return _G.at") is None
     editor.nvim.input("<Esc>")
     assert editor.until("_G.at", 5) == "n"
+
+
+def test_without_a_screen_nobody_is_waited_for(editor: Editor) -> None:
+    editor.nvim.input("ihello")
+    editor.lua("require('lofi.ui').when_free(function() _G.at = vim.fn.mode() end, 'ready')")
+    assert editor.lua("return _G.at") == "i"

@@ -131,7 +131,8 @@ def kill_at_random_moments(program: Path, home: Home, tmp_path: Path, rounds: in
         editor.kill()
         editor.wait()
         began = time.monotonic()
-        until(lambda: home.processes() == [], 20, f"an empty process table (seed {seed})")
+        # Less than a daemon waits that nobody came to, also three times.
+        until(lambda: home.processes() == [], 3, f"an empty process table (seed {seed})")
         took.append(time.monotonic() - began)
         check_cache(home)
         tape.unlink(missing_ok=True)

@@ -162,6 +162,7 @@ def test_beats_come_inside_a_long_call(tmp_path: Path) -> None:
         assert max(b - a for a, b in itertools.pairwise(beats)) < limit(1.2)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["", "polite", "deaf"])
 def test_the_end_of_stdin_is_the_end_of_the_process(tmp_path: Path, kind: str) -> None:
     with Worker(tmp_path) as worker:

@@ -35,6 +35,9 @@ class World:
     def default_variant(self, backend: Backend) -> None:
         return None
 
+    def own_defaults(self, backend: Backend) -> dict[str, Any]:
+        return {}
+
     def fallback(self) -> str:
         return "procedural"
 

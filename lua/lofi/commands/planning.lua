@@ -63,7 +63,7 @@ local function opening(title)
     end
     ui.when_free(function()
       open(plan --[[@as lofi.Plan]], title)
-    end)
+    end, title .. ' is ready; its window opens in Normal mode')
   end
 end
 

@@ -93,7 +93,10 @@ def main(
     # No asyncio.run: it would wait for threads that read files nobody wants any more.
     loop = asyncio.new_event_loop()
     app = App(paths, settings, worker_command, descriptors, started_by)
-    return loop.run_until_complete(app.run())
+    try:
+        return loop.run_until_complete(app.run())
+    except BaseExceptionGroup as group:  # the last line of a trace is what an editor shows
+        raise group.exceptions[0] from None
 
 
 class App:
@@ -150,9 +153,17 @@ class App:
         environment = worker_environment(os.environ)
         light = WorkerProcess("light", self._worker_command("light"), environment)
         self._workers.append(light)
-        self._spawn(light.start())
+        self._spawn(self._start(light))
         await asyncio.sleep(0)  # the process is there now
         self._furnish(light)
+
+    async def _start(self, worker: WorkerProcess) -> None:
+        """A worker that does not come up is said; the first job tries again and tells."""
+        try:
+            await worker.start()
+        except LofiError as error:
+            if not self._leaving.is_set():
+                logger.warning("%s", error)
 
     def _furnish(self, light: WorkerProcess) -> None:
         """Reads and joins the rooms."""
@@ -310,7 +321,7 @@ class App:
                 await house.downloads.close()
         await self._wait_for_lanes()
         for lane in house.lanes.values():
-            lane.worker.kill()
+            lane.worker.close()
         with contextlib.suppress(Exception):  # nothing may hold up the rest of the way
             async with asyncio.timeout(SOUND_LIMIT_SEC):
                 await house.player.close()

@@ -62,15 +62,6 @@ class LaneRunner:
 
     async def run(self) -> None:
         """Serves until cancelled."""
-        if self.lane is Lane.LIGHT:
-            # A tenth of a second now, so that the first sound does not wait for it.
-            try:
-                await self.worker.start()
-            except LofiError as error:
-                if not self._is_closed:  # else it was ended with us
-                    logger.warning("%s", error)  # the first job tries again and tells
-            except Exception:
-                logger.exception("the %s worker did not start", self.lane)
         while True:
             work = await self._next()
             if isinstance(work, Operation):

@@ -197,7 +197,7 @@ class Relay:
             return
         end = select.poll()
         end.register(self._stdout, 0)
-        if end.poll(0):
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in end.poll(0)):
             raise NoDaemonError("the editor has gone")
 
     def _check_folder(self) -> None:

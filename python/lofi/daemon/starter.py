@@ -19,7 +19,7 @@ def bind(pid: int) -> None:
     """Ends this process at once should its parent `pid` end (Linux), or have ended (anywhere)."""
     _at_parents_death(signal.SIGKILL)
     if not is_there(pid):
-        os._exit(0)
+        sys.exit(f"process {pid}, for which this daemon was started, is not its parent")
 
 
 def release() -> None:

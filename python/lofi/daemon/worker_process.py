@@ -91,6 +91,7 @@ class WorkerProcess:
         """What the process works on: only its cancel may end the process."""
         self._killing: asyncio.TimerHandle | None = None
         self._starting = asyncio.Lock()
+        self._is_closed = False
 
     @property
     def is_running(self) -> bool:
@@ -104,11 +105,13 @@ class WorkerProcess:
         """Brings a process up and waits until it is ready; nothing if one is.
 
         Raises:
-            WorkerStartFailed: it ended or said nothing in time.
+            WorkerStartFailed: it ended or said nothing in time, or the daemon is leaving.
         """
         async with self._starting:
             if self.is_running:
                 return
+            if self._is_closed:
+                raise WorkerStartFailed(f"The {self.role} worker is not started any more")
             try:
                 await self._start()
             except LofiError:
@@ -131,6 +134,8 @@ class WorkerProcess:
         except OSError as error:
             raise WorkerStartFailed(f"The {self.role} worker cannot be started: {error}") from error
         self._transport, self._process = transport, process
+        if self._is_closed:
+            self.kill()
         try:
             async with asyncio.timeout(READY_LIMIT_SEC):
                 ready = await process.next()
@@ -221,6 +226,11 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()
         self.memory_bytes = 0
+
+    def close(self) -> None:
+        """Ends the process for good: none is started any more."""
+        self._is_closed = True
+        self.kill()
 
     def _close_transport(self) -> None:
         if self._transport is not None:

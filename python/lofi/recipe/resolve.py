@@ -127,8 +127,6 @@ def _open(given: dict[str, Any], world: World) -> Draft:
         raise BackendNotInstalled(
             f"{backend.name} {variant.name} is not installed", hint=how_to_install(backend, variant)
         )
-    for name, value in world.own_defaults(backend).items():
-        given.setdefault(name, value)
     task_text = str(given.get("task", "text2music"))
     given["task"] = catalog.TASK_ALIASES.get(task_text, task_text)
     task = str(parameters.SHARED["task"].check(given["task"]))
@@ -211,6 +209,7 @@ def _recipe(draft: Draft, world: World, audio: Mapping[str, Audio]) -> dict[str,
         "model_version": draft.checkpoint.model_version,
         "task": draft.task,
     }
+    own = world.own_defaults(draft.backend)
     skipped = {"backend", "variant", "task", "seed", "duration_sec", "metas", "instrumental"}
     for name, item in _table(draft).items():
         if name in skipped or not _uses(draft, item) or name == "loras":
@@ -222,7 +221,7 @@ def _recipe(draft: Draft, world: World, audio: Mapping[str, Audio]) -> dict[str,
             if name in audio and not (name == "source" and draft.task == "retake"):
                 recipe[name] = dict(audio[name].identity)
             continue
-        value = draft.given.get(name)
+        value = draft.given.get(name, own.get(name))
         recipe[name] = (
             item.default_for(draft.family, draft.task) if value is None else item.check(value)
         )

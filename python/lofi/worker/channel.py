@@ -108,6 +108,8 @@ class Channel:
                     self._accept(message)
         except (OSError, FrameError) as error:
             logger.error("the daemon's frames cannot be read: %s", error)
+        if not self._running and not self._waiting:
+            os._exit(0)  # nothing to tidy away, whatever is being imported
         # A clock in C: a long native call may keep every Python thread from running. The log
         # then shows where it was.
         faulthandler.dump_traceback_later(GRACE_SEC, exit=True, file=2)

@@ -174,6 +174,7 @@ def test_importing_is_light() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_first_sound_comes_at_once() -> None:
     samples(duration_sec=5)  # what the first job of a worker also pays: tables and rooms
     best = 9.0

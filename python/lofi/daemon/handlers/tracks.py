@@ -291,7 +291,8 @@ def _exact(track: Track, request: Mapping[str, Any]) -> dict[str, Any]:
     lm_model = OWN.get(str(recipe.get("backend")), {}).get("lm_model")
     if lm_model and recipe.get("task") in (lm_model.tasks or ()):
         exact["lm_model"] = "none"  # unless one thought; one installed since would think now
-    exact.update({name: recipe[name] for name in _DRAWN if name in recipe})
+    fixed = (*_DRAWN, *Settings.own_names(str(recipe.get("backend"))))
+    exact.update({name: recipe[name] for name in fixed if name in recipe})
     # where it is in no recipe a planner chose it, and will again
     exact["duration_sec"] = recipe.get("duration_sec")
     if exact.get("source") is not None and exact.get("task") not in (None, "text2music"):
