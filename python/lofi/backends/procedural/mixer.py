@@ -28,7 +28,7 @@ from lofi.backends.procedural.loudness import k_weight
 from lofi.backends.procedural.notes import BUSES, Event
 from lofi.backends.procedural.randomness import Draws
 from lofi.backends.procedural.score import Score, all_events
-from lofi.backends.procedural.settings import SAMPLE_RATE, Settings
+from lofi.backends.procedural.settings import HELD, SAMPLE_RATE, Settings
 from lofi.backends.procedural.styles import REVERB_SENDS
 from lofi.backends.procedural.timbres import Tones, gain_of
 from lofi.backends.procedural.tones import Samples, sines, smoothstep
@@ -275,6 +275,10 @@ def bus_levels(settings: Settings) -> dict[str, float]:
         bus: level * 10 ** (draws.between(-BALANCE_DB[bus], BALANCE_DB[bus]) / 20)
         for bus, level in settings.style.levels.items()
     }
+    if settings.keys in HELD and settings.kit == "none":
+        # Chords that swell carry no beat: they step behind who strikes it.
+        levels["keys"] *= 0.75
+        levels["lead"] *= 1.6
     levels["lead"] *= settings.lead_level
     levels["bass"] *= settings.bass_level / math.sqrt(2)
     return levels

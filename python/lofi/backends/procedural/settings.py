@@ -23,6 +23,8 @@ MINOR_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 HELD = ("pad", "strings")
 """Keys that hold whole chords; a pad part would only double them."""
+BLOWN = frozenset({"flute", "reed", "lead"})
+"""Leads without a stroke."""
 DRIVEN = 0.4
 """From this drive on a lively kit is taken, from as little a calm one."""
 MOVING_DENSITY = 0.15
@@ -187,7 +189,7 @@ def resolve(recipe: Mapping[str, Any]) -> Settings:
         meter=_meter(recipe),
         keys=keys,
         lead=lead,
-        guest=_guest(style, wishes, keys, lead, seed),
+        guest=_guest(style, wishes, keys, lead, kit, seed),
         bass=bass,
         kit=kit,
         pad=pad,
@@ -298,10 +300,13 @@ def _without(weights: Mapping[str, float], unwanted: frozenset[str]) -> dict[str
     return left or dict(weights)
 
 
-def _guest(style: Style, wishes: words.Wishes, keys: str, lead: str, seed: int) -> str:
+def _guest(style: Style, wishes: words.Wishes, keys: str, lead: str, kit: str, seed: int) -> str:
     if "lead" in wishes.roles:
         return lead
-    return Draws(seed, "guest").weighted(_without(style.lead, wishes.unwanted | {keys, lead}))
+    unwanted = wishes.unwanted | {keys, lead}
+    if keys in HELD and kit == "none":
+        unwanted |= BLOWN  # somebody has to strike the beat
+    return Draws(seed, "guest").weighted(_without(style.lead, unwanted))
 
 
 def _weather(style: Style, wishes: words.Wishes, seed: int) -> tuple[float, float]:
