@@ -98,6 +98,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.slow
+@pytest.mark.soak  # tests/nvim/test_models.py goes the same way through the editor
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("backend", "choice", "request_params"), CASES, ids=lambda case: str(case))
 def test_from_consent_to_a_track(

@@ -68,7 +68,8 @@ def test_every_error_has_a_tag_and_its_number(editor: Editor) -> None:
     def numbers(kind: type[errors.LofiError]) -> dict[str, int]:
         found = {kind.code: kind.number}
         for child in kind.__subclasses__():
-            found |= numbers(child)
+            if child.__module__ == errors.__name__:  # others never reach the wire
+                found |= numbers(child)
         return found
 
     known = editor.lua("return require('lofi.errors').NUMBERS")
