@@ -48,6 +48,8 @@ DELAY = Tape.BASE + HALF_TAPS
 """Samples by which the mixer's output lags behind the score."""
 BALANCE_DB = {"keys": 2.2, "lead": 2.8, "pad": 2.5, "bass": 2.0, "drums": 1.2}
 """How far the balance of one track may lie from its style's."""
+BEHIND_DB, BEFORE_DB = -2.5, 4.1
+"""Without drums, chords that swell carry no beat: they step behind the lead that strikes it."""
 TREMOLO_HZ, TREMOLO_DEPTH = 4.6, 0.16
 DOOR_CLOSES = 0.06
 """Share of a breakdown in which its door falls shut; an intro begins behind it."""
@@ -276,9 +278,8 @@ def bus_levels(settings: Settings) -> dict[str, float]:
         for bus, level in settings.style.levels.items()
     }
     if settings.keys in HELD and settings.kit == "none":
-        # Chords that swell carry no beat: they step behind who strikes it.
-        levels["keys"] *= 0.75
-        levels["lead"] *= 1.6
+        levels["keys"] *= 10 ** (BEHIND_DB / 20)
+        levels["lead"] *= 10 ** (BEFORE_DB / 20)
     levels["lead"] *= settings.lead_level
     levels["bass"] *= settings.bass_level / math.sqrt(2)
     return levels

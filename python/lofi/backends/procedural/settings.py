@@ -303,10 +303,10 @@ def _without(weights: Mapping[str, float], unwanted: frozenset[str]) -> dict[str
 def _guest(style: Style, wishes: words.Wishes, keys: str, lead: str, kit: str, seed: int) -> str:
     if "lead" in wishes.roles:
         return lead
-    unwanted = wishes.unwanted | {keys, lead}
+    choices = _without(style.lead, wishes.unwanted | {keys, lead})
     if keys in HELD and kit == "none":
-        unwanted |= BLOWN  # somebody has to strike the beat
-    return Draws(seed, "guest").weighted(_without(style.lead, unwanted))
+        choices = _without(choices, BLOWN)  # somebody has to strike the beat
+    return Draws(seed, "guest").weighted(choices)
 
 
 def _weather(style: Style, wishes: words.Wishes, seed: int) -> tuple[float, float]:
