@@ -37,7 +37,9 @@ def rendered(style: str, seconds: float, seed: int) -> dict[str, float]:
     """Returns the seconds to the first stretch, to two seconds of sound, and to the end."""
     from lofi.backends.procedural import create
     from lofi.worker.backend import Job, Stretch
+    from lofi.worker.process import keep_freed
 
+    keep_freed()  # as a light worker does
     recipe = {"task": "text2music", "prompt": "", "style": style, "seed": seed}
     start, cpu = time.perf_counter(), time.process_time()
     first = first_cpu = two = 0.0
