@@ -48,7 +48,7 @@ DELAY = Tape.BASE + HALF_TAPS
 """Samples by which the mixer's output lags behind the score."""
 BALANCE_DB = {"keys": 2.2, "lead": 2.8, "pad": 2.5, "bass": 2.0, "drums": 1.2}
 """How far the balance of one track may lie from its style's."""
-BEHIND_DB, BEFORE_DB = -2.5, 4.1
+BEHIND_DB, BEFORE_DB = -2.5, 2.5
 """Without drums, chords that swell carry no beat: they step behind the lead that strikes it."""
 TREMOLO_HZ, TREMOLO_DEPTH = 4.6, 0.16
 DOOR_CLOSES = 0.06
