@@ -73,9 +73,11 @@ def _daemon(argv: list[str]) -> int:
 
         return relay.main(rest)
     if chosen.started_by is not None:
-        from lofi.daemon import starter
+        from lofi import parent
 
-        starter.bind(chosen.started_by)
+        parent.bind()
+        if not parent.is_there(chosen.started_by):
+            sys.exit(f"process {chosen.started_by}, which wanted this daemon, is not its parent")
         rest += ["--started-by", str(chosen.started_by)]
     from lofi.daemon import app
 

@@ -11,13 +11,14 @@ import sys
 
 
 def serve(transport: str, arguments: list[str]) -> int:
-    from lofi.daemon import app, options, starter
+    from lofi import parent
+    from lofi.daemon import app, options
     from lofi.errors import LofiError
 
     wanted = ["--socket", *arguments] if transport == "socket" else arguments
     chosen = options.parse(wanted)
     if chosen.started_by is not None:
-        starter.bind(chosen.started_by)
+        parent.bind()
     options.start_logging(chosen)
     role = "broken" if os.environ.get("BAND_IS_BROKEN") else "worker"
 

@@ -9,27 +9,27 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from lofi.daemon import options, residence, starter
+from lofi import parent
+from lofi.daemon import options, residence
 from lofi.daemon.durable import FileLock
+from lofi.daemon.server import SocketServer, StdioServer, protocol_descriptors
 from lofi.daemon.worker_process import WorkerProcess, worker_environment
 from lofi.daemon.worker_process import worker_command as own_worker_command
 from lofi.errors import InternalError, LofiError
 from lofi.paths import Paths
 from lofi.settings import Settings
 
-if TYPE_CHECKING:  # read while the light worker comes up: see `App.run`
-    from lofi.daemon.house import House
+if TYPE_CHECKING:  # read while the light worker comes up: see `App._build`
+    from lofi.daemon.house import House, WorkerCommand
     from lofi.daemon.jobs import Job
     from lofi.daemon.peer import Peer, Wire
-    from lofi.daemon.server import SocketServer, StdioServer
 
 logger = logging.getLogger(__name__)
 
 Transport = Literal["stdio", "socket"]
-WorkerCommand = Callable[[str], list[str]]
 
 EXIT_INTERRUPTED = 130
 LONELY_LIMIT_SEC = 10.0
@@ -87,8 +87,6 @@ def main(
             logger.info("another daemon serves %s already", paths.socket)
             return 0
     else:
-        from lofi.daemon.server import protocol_descriptors
-
         descriptors = protocol_descriptors()
     # No asyncio.run: it would wait for threads that read files nobody wants any more.
     loop = asyncio.new_event_loop()
@@ -183,8 +181,6 @@ class App:
         self._workers = [lane.worker for lane in self.house.lanes.values()]
 
     async def _open_doors(self) -> None:
-        from lofi.daemon.server import SocketServer, StdioServer
-
         if self._descriptors is None:
             self._server = SocketServer(self._paths.socket, self._welcome, self._goodbye)
             await self._server.start()
@@ -245,9 +241,9 @@ class App:
 
     async def _watch_starter(self, pid: int) -> None:
         """Leaves when whom we were started for is gone before anybody had a word for us."""
-        starter.release()
+        parent.release()
         while not self._is_used() and not self._leaving.is_set():
-            if not starter.is_there(pid) and not self._peers:
+            if not parent.is_there(pid) and not self._peers:
                 logger.info("the editor that wanted us has gone")
                 self.leave(0)
             await asyncio.sleep(STARTER_POLL_SEC)
@@ -307,8 +303,6 @@ class App:
         """The order matters: no new work, no jobs, no sound, no open files, the last answer."""
         house = self.house
         house.handlers.is_closed = True
-        from lofi.daemon.server import SocketServer
-
         if isinstance(self._server, SocketServer):
             self._server.hide()
         # Beside the rest: a slow disk must not hold up the silence.

@@ -11,17 +11,20 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lofi.daemon.peer import Peer, Wire
 from lofi.socket_folder import check_folder
+
+if TYPE_CHECKING:  # it knows the protocol, which a transport does not
+    from lofi.daemon.peer import Peer, Wire
 
 logger = logging.getLogger(__name__)
 
 READ_BYTES = 64 * 1024
 BACKLOG_CONNECTIONS = 64
 
-Welcome = Callable[[Wire], Peer]
-Goodbye = Callable[[Peer], None]
+Welcome = Callable[["Wire"], "Peer"]
+Goodbye = Callable[["Peer"], None]
 
 
 class TransportWire:

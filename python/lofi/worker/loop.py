@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Literal
 
-from lofi import __version__
+from lofi import __version__, parent
 from lofi.wire.frames import Ready
 from lofi.worker.channel import Channel
 
@@ -28,7 +28,10 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
         packages: wire type of a backend to the module with its `create()`; None for our own.
     """
     channel = Channel.take()
-    die_with_parent()
+    daemon = os.getppid()
+    parent.bind()
+    if not parent.is_there(daemon):  # it died just before
+        os._exit(0)
     # After the reader has started: on Linux it keeps its own, normal priority.
     lower_priority()
     # A Ctrl-C in the terminal goes to the whole group; the daemon decides what it means here.
@@ -57,20 +60,6 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     while (message := channel.take_message()) is not None:
         runner.serve(message)
     return 0
-
-
-def die_with_parent() -> None:
-    """Asks Linux to kill this process with the daemon's: a starved thread may see no end of stdin.
-
-    Elsewhere the end of stdin has to do.
-    """
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != parent:  # it died just before
-        os._exit(0)
 
 
 def lower_priority() -> None:

@@ -19,7 +19,8 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
         "musicgen": "lofi.backends.musicgen",
     },
 }
-"""Role, then wire type, to the package with the backend's `create()`."""
+"""Role, then wire type, to the package with the backend's `create()`, and with `prepare()` where
+there is something to compute ahead of the first job."""
 
 
 class Shelf:

@@ -1,7 +1,8 @@
-"""The process that started a shared daemon: while nobody uses the daemon, they go together.
+"""The process that started this one: the two can end together. Standard library only.
 
-Without this an editor that is killed in its first second would leave a daemon behind that comes
-up, does its first job and only then finds out. Standard library only: it is read before anything.
+A daemon nobody has spoken to goes with the relay that started it: an editor killed in its first
+second would else leave one that comes up, does its first job and only then finds out. A worker
+goes with its daemon: a starved thread may see no end of stdin.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ _SET_PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl(2)."""
 
 
-def bind(pid: int) -> None:
-    """Ends this process at once should its parent `pid` end (Linux), or have ended (anywhere)."""
+def bind() -> None:
+    """Asks Linux to kill this process with its parent; elsewhere the end of stdin has to do.
+
+    The parent may have died just before: see `is_there`.
+    """
     _at_parents_death(signal.SIGKILL)
-    if not is_there(pid):
-        sys.exit(f"process {pid}, for which this daemon was started, is not its parent")
 
 
 def release() -> None:
