@@ -48,15 +48,19 @@ class Home:
         self.state = self.path / "state" / "lofi"
         self._callers: list[Caller] = []
 
-    def caller(self, role: str = "stdio", *arguments: str, **environment: str) -> Caller:
-        """Starts a process of this role and talks to it."""
-        process = subprocess.Popen(
+    def start(self, role: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Starts a process of this role, its stdin and stdout pipes."""
+        return subprocess.Popen(
             [sys.executable, "-m", "tests.daemon.serve", role, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**self.environment, **environment},
             cwd=REPO,
         )
+
+    def caller(self, role: str = "stdio", *arguments: str, **environment: str) -> Caller:
+        """Starts a process of this role and talks to it."""
+        process = self.start(role, *arguments, **environment)
         assert process.stdin is not None and process.stdout is not None
         caller = Caller(process.stdin.fileno(), process.stdout.fileno(), process, None)
         self._callers.append(caller)

@@ -6,15 +6,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.clock import limit, until
-from tests.daemon.callers import REPO, Caller, Home, gone
+from tests.daemon.callers import Caller, Home, gone
 
 pytestmark = pytest.mark.slow
 
@@ -75,13 +73,7 @@ def test_a_signal_ends_it_in_order(home: Home, number: signal.Signals, status: i
 
 
 def test_a_client_that_reads_no_more_ends_it(home: Home) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.daemon.serve", "stdio"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=home.environment,
-        cwd=REPO,
-    )
+    process = home.start("stdio")
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
     process.stdin.flush()

@@ -191,13 +191,7 @@ def test_a_socket_that_is_a_file_is_replaced_only_by_its_daemon(home: Home, tmp_
 def test_an_editor_killed_while_its_daemon_comes_up_leaves_nobody(
     home: Home, after_sec: float
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.daemon.serve", "relay"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=home.environment,
-        cwd=REPO,
-    )
+    process = home.start("relay")
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}\n')
     process.stdin.flush()
