@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "python"
 BASE = {"errors", "tracks", "catalog", "parameter", "parameters", "music", "settings", "paths",
         "recipe", "checkpoints", "hub", "hints", "wire", "exchange", "request", "subtitles",
-        "presets", "parent", "socket_folder"}  # fmt: skip
+        "presets", "parent", "own_defaults", "socket_folder"}  # fmt: skip
 NEURAL = {"torch", "transformers", "safetensors", "tokenizers"}
 WORKER_ROOMS_FOR_BACKENDS = frozenset(
     "backend device weights memory residents retreats reading".split()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lofi import catalog, parameters
+from lofi import catalog, own_defaults, parameters
 from lofi.errors import InvalidConfig, LofiError
 
 LAYERS = ("default", "file", "env", "overrides", "setup", "runtime")
@@ -191,12 +191,6 @@ _ENVIRONMENT = {
     "LOFI_AUDIO_OUTPUT": "audio.output",
     "LOFI_LOG_LEVEL": "daemon.log_level",
 }
-_OWN_DEFAULTS = {
-    "LOFI_ACE_STEP_STEPS": ("ace_step", "infer_steps"),
-    "LOFI_ACE_STEP_SCHEDULER": ("ace_step", "scheduler"),
-    "LOFI_ACE_STEP_GUIDANCE": ("ace_step", "guidance_scale"),
-}
-"""Defaults of one backend's own parameters."""
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -329,11 +323,6 @@ class Settings:
         values = {key.removeprefix(prefix): self.value(key) for key in below}
         return {name: value for name, value in values.items() if value is not None}
 
-    @staticmethod
-    def own_names(backend: str) -> frozenset[str]:
-        """Returns the parameters for which a backend may have a default of its own."""
-        return frozenset(name for owner, name in _OWN_DEFAULTS.values() if owner == backend)
-
     def own_defaults(self, backend: str) -> Mapping[str, Any]:
         """Returns what the environment sets for one backend's requests, below `defaults.*`."""
         return self._own_defaults.get(backend, {})
@@ -376,15 +365,7 @@ class Settings:
                     values[key] = check(key, from_text(key, text))
                 except LofiError as error:
                     self.problems.append(f"{name}: {error.message}; ignored")
-        for name, (backend, parameter) in _OWN_DEFAULTS.items():
-            text = environment.get(name)
-            if text:
-                try:
-                    value = parameters.OWN[backend][parameter].check(from_text("", text))
-                except LofiError as error:
-                    self.problems.append(f"{name}: {error.message}; ignored")
-                else:
-                    self._own_defaults.setdefault(backend, {})[parameter] = value
+        self._own_defaults = own_defaults.read(environment, self.problems)
         return values
 
 

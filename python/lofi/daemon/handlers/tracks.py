@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lofi import own_defaults
 from lofi.daemon import durable
 from lofi.daemon.handlers import Call, Method
 from lofi.daemon.history import History
@@ -291,7 +292,7 @@ def _exact(track: Track, request: Mapping[str, Any]) -> dict[str, Any]:
     lm_model = OWN.get(str(recipe.get("backend")), {}).get("lm_model")
     if lm_model and recipe.get("task") in (lm_model.tasks or ()):
         exact["lm_model"] = "none"  # unless one thought; one installed since would think now
-    fixed = (*_DRAWN, *Settings.own_names(str(recipe.get("backend"))))
+    fixed = (*_DRAWN, *own_defaults.names(str(recipe.get("backend"))))
     exact.update({name: recipe[name] for name in fixed if name in recipe})
     # where it is in no recipe a planner chose it, and will again
     exact["duration_sec"] = recipe.get("duration_sec")
