@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lofi.backends.procedural.master import CEILING, LATENCY, Limiter, Master, saturated
+from lofi.backends.procedural.master import CEILING, LOOK, Limiter, Master, Saturator, saturated
 from lofi.backends.procedural.randomness import white
 from lofi.backends.procedural.settings import resolve
 
@@ -16,15 +16,35 @@ def test_small_sounds_pass_the_saturator_and_large_ones_bend() -> None:
     assert np.allclose(y, -y[::-1])
 
 
+def test_the_saturator_adds_little_where_clicks_are_heard() -> None:
+    tone = 0.9 * np.sin(2 * np.pi * 6000 * np.arange(48000) / 48000)
+    x = np.stack([tone, tone])
+    third = [
+        np.abs(np.fft.rfft(y[0, :48000] * np.hanning(48000)))[18000]
+        for y in (saturated(x, 0.35), Saturator(0.35).process(x))
+    ]
+    assert third[1] < 0.2 * third[0]
+    quiet = 0.001 * x
+    assert np.allclose(Saturator(0.35).process(quiet)[:, 1:], quiet[:, :-1], atol=1e-8)
+
+
+def test_the_saturator_does_not_care_about_blocks() -> None:
+    loud = np.stack([white(3, 0, 64 * 512), white(4, 0, 64 * 512)])
+    whole = Saturator(0.35).process(loud)
+    saturator = Saturator(0.35)
+    pieces = [saturator.process(loud[:, a : a + 4096]) for a in range(0, 64 * 512, 4096)]
+    assert np.array_equal(whole, np.concatenate(pieces, axis=1))
+
+
 def test_the_limiter_holds_the_ceiling_and_leaves_quiet_alone() -> None:
     quiet = np.stack([white(1, 0, 64 * 200)] * 2) * 0.1
     out = Limiter().process(quiet)
-    assert np.array_equal(out[:, LATENCY:], quiet[:, :-LATENCY])
+    assert np.array_equal(out[:, LOOK:], quiet[:, :-LOOK])
     loud = quiet.copy()
     loud[:, 6000:6100] *= 30
     limited = Limiter().process(loud)
     assert np.abs(limited).max() <= CEILING + 1e-12
-    gain = limited[0, LATENCY + 5000 : LATENCY + 7000] / loud[0, 5000:7000]
+    gain = limited[0, LOOK + 5000 : LOOK + 7000] / loud[0, 5000:7000]
     assert np.abs(np.diff(gain)).max() < 0.005  # it never jumps
 
 

@@ -13,8 +13,10 @@ AHEAD = 8
 CEILING = 10 ** (-1.5 / 20)
 RELEASE = 1.01
 FADE_IN_SEC = 0.010
-LATENCY = AHEAD * HOP
+LOOK = AHEAD * HOP
 """Samples by which the limiter's output lags behind its input."""
+LATENCY = LOOK + 1
+"""Samples by which the master's output lags behind its input."""
 
 
 def saturated(x: Samples, amount: float) -> Samples:
@@ -25,18 +27,37 @@ def saturated(x: Samples, amount: float) -> Samples:
     return np.asarray(y * (27 + square) / (27 + 9 * square) / drive)
 
 
+class Saturator:
+    """Bends like a tape, and like a tape it keeps the highest of what that adds to itself.
+
+    A snare's third harmonic would be heard as a click.
+    """
+
+    def __init__(self, amount: float) -> None:
+        self._amount = amount
+        self._late = np.zeros((2, 2))
+
+    def process(self, x: Samples) -> Samples:
+        """x [2, n] -> [2, n], one sample late."""
+        line = np.concatenate([self._late, x], axis=1)
+        self._late = line[:, -2:]
+        added = saturated(line, self._amount) - line
+        dull = 0.25 * (added[:, :-2] + added[:, 2:]) + 0.5 * added[:, 1:-1]
+        return np.asarray(line[:, 1:-1] + dull)
+
+
 class Limiter:
     """Keeps peaks below the ceiling; looks `AHEAD` hops ahead, lets go slowly."""
 
     def __init__(self) -> None:
-        self._late = np.zeros((2, LATENCY))
+        self._late = np.zeros((2, LOOK))
         self._needs: list[float] = [1.0] * AHEAD
         self._gain = 1.0
         self._recent: list[float] = [1.0] * AHEAD
         self._before = 1.0
 
     def process(self, x: Samples) -> Samples:
-        """x [2, n], n a multiple of `HOP` -> [2, n], `LATENCY` late."""
+        """x [2, n], n a multiple of `HOP` -> [2, n], `LOOK` late."""
         hops = x.shape[1] // HOP
         peaks = np.max(np.abs(x), axis=0).reshape(hops, HOP).max(axis=1)
         needs = self._needs + np.minimum(1.0, CEILING / np.maximum(peaks, CEILING)).tolist()
@@ -68,6 +89,7 @@ class Master:
     def __init__(self, settings: Settings, frames: int, music_end: int) -> None:
         self._settings = settings
         self._frames = frames
+        self._saturator = Saturator(settings.saturation)
         self._limiter = Limiter()
         self._fade = self._fades(music_end)
 
@@ -77,7 +99,7 @@ class Master:
             louder = x * gain_before
         else:
             louder = x * np.linspace(gain_before, gain_after, x.shape[1], endpoint=False)
-        return self._limiter.process(saturated(louder, self._settings.saturation))
+        return self._limiter.process(self._saturator.process(louder))
 
     def _fades(self, music_end: int) -> list[tuple[int, int, bool]]:
         """Returns (first sample, length, rising) of each fade."""
