@@ -26,6 +26,7 @@ from lofi.backends.ace_step_15.planner.decoder import Decoder
 from lofi.backends.ace_step_15.planner.flow import CodeTask
 from lofi.backends.ace_step_15.planner.network import PlannerNetwork
 from lofi.backends.ace_step_15.planner.weights import empty_network
+from lofi.nn.packed import can_pack
 
 END, FIRST_CODE, CODES = 151645, 151669, 64000
 PROMPT, AWAY = 180, 40
@@ -52,19 +53,30 @@ class Numbers:
         return [token - FIRST_CODE for token in ids if token >= FIRST_CODE]
 
 
-def random_network(size: str, device: str, dtype: torch.dtype) -> PlannerNetwork:
-    """A network of a published size with random weights."""
+def random_network(size: str, device: str) -> PlannerNetwork:
+    """A network of a published size with random weights, in bfloat16 as the published ones are."""
     folder = Path(__file__).parents[1] / "tests" / "goldens" / "manifests"
     manifest = json.loads((folder / f"ace-step-1.5-lm-{size}.json").read_text(encoding="utf-8"))
-    network = empty_network(PlannerConfig.of(manifest["config"])).to(dtype).to_empty(device=device)
+    network = empty_network(PlannerConfig.of(manifest["config"])).bfloat16().to_empty(device=device)
     with torch.no_grad():
         for name, tensor in network.named_parameters():
             tensor.fill_(1) if name.endswith("norm.weight") else tensor.normal_(std=0.02)
     return network.eval().requires_grad_(False)
 
 
-def theirs(network: PlannerNetwork) -> torch.nn.Module:
-    """transformers' model on the same tensors."""
+def settled(network: PlannerNetwork, dtype: torch.dtype) -> PlannerNetwork:
+    """The network as it is loaded to compute in `dtype`."""
+    for name, tensor in network.named_parameters():
+        if name.endswith("norm.weight"):
+            tensor.data = tensor.data.to(dtype)
+    is_packed = network.device.type == "cpu" and dtype == torch.float32 and can_pack()
+    if not (is_packed and network.pack(lambda: None)):
+        network.to(dtype)
+    return network
+
+
+def theirs(network: PlannerNetwork, dtype: torch.dtype) -> torch.nn.Module:
+    """transformers' model with the same numbers."""
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
     ours = network.config
@@ -84,7 +96,7 @@ def theirs(network: PlannerNetwork) -> torch.nn.Module:
     weight = network.norm.weight
     with torch.device("meta"):
         model = Qwen3ForCausalLM(config)
-    state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    state = {f"model.{name}": tensor.to(dtype) for name, tensor in network.state_dict().items()}
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state, strict=True, assign=True)
     model.tie_weights()
@@ -151,19 +163,24 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(1)
-    network = random_network(options.size, options.device, getattr(torch, options.dtype))
+    dtype = getattr(torch, options.dtype)
+    network = random_network(options.size, options.device)
+    weights = sum(tensor.numel() for tensor in network.layers.parameters())
+    weights += (FIRST_CODE + CODES - END) * network.config.hidden_size
+    model = theirs(network, dtype)
+    start = time.perf_counter()
+    network = settled(network, dtype)
+    print(f"settled in {time.perf_counter() - start:.1f} s")
     vocabulary = Numbers()
     decoder = Decoder(network, vocabulary, lambda: None)  # type: ignore[arg-type]
-    model = theirs(network)
     ours: Times = []
     others: Times = []
     for _ in range(options.rounds):
         ours += our_times(decoder, options.tokens)
         others += their_times(model, vocabulary, options.tokens)
     clocks = 2 if torch.get_num_threads() == 1 and options.device == "cpu" else 1
-    head = (FIRST_CODE + CODES - END) * network.config.hidden_size
-    layers = sum(p.numel() for p in network.layers.parameters())
-    step_bytes = (layers + head) * network.norm.weight.element_size()
+    is_packed = network.packed_bytes > 0
+    step_bytes = weights * (2 if is_packed else dtype.itemsize)
     figures: dict[str, Any] = {}
     for clock, name in enumerate(("wall clock", "processor time")[:clocks]):
         fast, slow = (1 / statistics.median(s[clock] for s in times) for times in (ours, others))
@@ -177,6 +194,7 @@ def main() -> None:
             "transformers_per_sec": round(slow, 3),
             "ratio": round(fast / slow, 3),
             "weights_gb_per_sec": round(fast * step_bytes / 1e9, 2),
+            "is_packed": is_packed,
         }
     keep(options, {"tokens_each": len(ours), "torch": torch.__version__, **figures})
 

@@ -69,10 +69,12 @@ def write(
     shards: int = 1,
     salt: str = "planner",
     codes: Sequence[int] = CODES,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> Path:
     """Writes `acestep-5Hz-lm-<size>` with tiny random weights and returns its folder.
 
     Args:
+        dtype: of the tensors in the file; bfloat16 as published.
         prefix: before each tensor's name: "model." as in the 0.6B file, "" as in the 1.7B one.
         shards: more than one writes an index as the 4B checkpoint has.
     """
@@ -86,7 +88,8 @@ def write(
     fill(network, salt)
     with torch.no_grad():  # it ends its answers after tens of tokens, not of thousands
         network.embed_tokens.weight[made.token_to_id("<|im_end|>")] *= LOUD_END
-    tensors = {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
+    state = network.to(dtype).state_dict()
+    tensors = {f"{prefix}{name}": tensor for name, tensor in state.items()}
     _save(folder, tensors, shards)
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lofi.backends.ace_step_15.planner import prompts
 from lofi.backends.ace_step_15.planner.brief import Brief, Sampling
@@ -23,6 +25,7 @@ from lofi.backends.ace_step_15.planner.sampling import guided
 from lofi.backends.ace_step_15.planner.vocabulary import Vocabulary
 from lofi.backends.ace_step_15.planner.weights import load_network
 from lofi.errors import InvalidPrompt, ModelLoadFailed
+from lofi.nn.packed import can_pack
 from lofi.worker.backend import Notice
 from tests.backends.ace_step_15.planner.conftest import CPU, GOLDENS, never
 from tests.checkpoints import ace_step_15_lm as checkpoints
@@ -183,6 +186,50 @@ def test_transformers_decodes_the_same(
         written = finished(decoder.text(text, 5))
         found.append((written, finished(decoder.codes(TASK, [1, 2]))))
     assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not can_pack(), reason="this build of torch packs nothing")
+@torch.inference_mode()
+def test_packed_weights_compute_what_wide_ones_do(models: Path) -> None:
+    folder = models / "acestep-5Hz-lm-0.6B"
+    packed = load_network(folder, CPU, torch.float32, never)
+    config = read_config(folder)
+    wide = load_fallback(folder, config, CPU, torch.float32, never)
+    assert isinstance(packed, PlannerNetwork) and packed.packed_bytes > 0
+    ids = torch.arange(40)[None] * 29 % config["vocab_size"]
+    ours, theirs = (each(ids, each.cache(1, 40), never) for each in (packed, wide))
+    assert torch.allclose(ours, theirs, atol=1e-4)
+    for rows in (None, slice(3, 70), torch.tensor([5, 2, 700])):
+        for hidden in (ours[0, -1], ours[0, -2:]):
+            assert torch.allclose(packed.head(hidden, rows), wide.head(hidden, rows), atol=1e-4)
+
+
+def test_numbers_no_float16_holds_are_not_packed(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    folder = checkpoints.write(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"][3, 4] = 1e6
+    save_file(weights, folder / "model.safetensors")
+    network = load_network(folder, CPU, torch.float32, never)
+    assert isinstance(network, PlannerNetwork) and network.packed_bytes == 0
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    assert float(network.layers[1].mlp.up_proj.weight[3, 4]) == float(torch.tensor(1e6).bfloat16())
+
+
+@pytest.mark.skipif(not can_pack(), reason="this build of torch packs nothing")
+def test_packing_is_left_when_cancelled(models: Path) -> None:
+    calls = itertools.count()
+
+    class Cancelled(Exception):
+        pass
+
+    def check() -> None:
+        if next(calls) == tensor_count + 2:
+            raise Cancelled
+
+    folder = models / "acestep-5Hz-lm-0.6B"
+    tensor_count = len(load_file(folder / "model.safetensors"))
+    with pytest.raises(Cancelled):
+        load_network(folder, CPU, torch.float32, check)
 
 
 def test_a_planner_built_otherwise_runs_through_transformers(tmp_path: Path) -> None:

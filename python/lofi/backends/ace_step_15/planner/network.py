@@ -13,6 +13,7 @@ from lofi.backends.ace_step_15.planner.config import PlannerConfig
 from lofi.nn.attention import Attention, attend
 from lofi.nn.mlp import GatedMLP
 from lofi.nn.norms import RMSNorm
+from lofi.nn.packed import PackedTable, is_packable, pack_linears, packed_bytes
 from lofi.nn.rope import Rotary, rotary_table
 from lofi.nn.thin import make_thin, thin_linear
 
@@ -146,7 +147,26 @@ class PlannerNetwork(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(PlannerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self._table: PackedTable | None = None
         make_thin(self)
+
+    def pack(self, check: Check) -> bool:
+        """Packs weights of sixteen bits, to compute in float32; the embedding stays for its rows.
+
+        Returns:
+            False if one of them does not fit, and nothing was done.
+        """
+        matrices = [weight for weight in self.parameters() if weight.dim() == 2]
+        if not all(map(is_packable, matrices)):
+            return False
+        pack_linears(self.layers, check)
+        self._table = PackedTable(self.embed_tokens.weight, check)
+        return True
+
+    @property
+    def packed_bytes(self) -> int:
+        """Memory of what was packed."""
+        return packed_bytes(self)
 
     @property
     def device(self) -> torch.device:
@@ -196,7 +216,7 @@ class PlannerNetwork(nn.Module):
             mask = cache.seen[..., : start + 1]
         elif T > 1 and start > 0:
             mask = torch.ones(T, start + T, dtype=torch.bool, device=ids.device).tril(start)
-        x = self.embed_tokens(ids)
+        x = self.embed_tokens(ids).to(self.norm.weight.dtype)
         for layer, keys, values in zip(self.layers, cache.keys, cache.values, strict=True):
             check()
             x = layer(x, rotary, keys, values, start, mask)
@@ -205,5 +225,7 @@ class PlannerNetwork(nn.Module):
 
     def head(self, hidden: Tensor, rows: slice | Tensor | None = None) -> Tensor:
         """hidden [..., C] -> logits [..., R], of the given ids only if there are any."""
+        if self._table is not None and not isinstance(rows, Tensor):
+            return self._table(hidden, slice(None) if rows is None else rows)
         weight = self.embed_tokens.weight
-        return thin_linear(hidden, weight if rows is None else weight[rows])
+        return thin_linear(hidden, (weight if rows is None else weight[rows]).to(hidden.dtype))

@@ -76,6 +76,8 @@ class Planner:
     @property
     def size_bytes(self) -> int:
         """Memory of the weights, 0 when not loaded."""
+        if isinstance(self._network, PlannerNetwork):
+            return module_bytes(self._network) + self._network.packed_bytes
         return module_bytes(self._network) if isinstance(self._network, nn.Module) else 0
 
     def load(

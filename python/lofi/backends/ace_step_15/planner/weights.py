@@ -9,7 +9,8 @@ import torch
 
 from lofi.backends.ace_step_15.planner.config import PlannerConfig, is_plain, read_config
 from lofi.backends.ace_step_15.planner.network import Network, PlannerNetwork
-from lofi.worker.weights import load
+from lofi.nn.packed import NARROW, can_pack
+from lofi.worker.weights import load, read_header, weight_files
 
 Check = Callable[[], None]
 
@@ -43,5 +44,21 @@ def load_network(folder: Path, device: torch.device, dtype: torch.dtype, check: 
 
         return load_fallback(folder, config, device, dtype, check)
     network = empty_network(PlannerConfig.of(config))
-    load(network, folder, dtype=dtype, device=str(device), rename=bare_name, check=check)
+    wide, narrow = dtype, _narrow(folder)
+    if narrow and device.type == "cpu" and dtype == torch.float32 and can_pack():
+        wide = narrow
+
+    def wanted(name: str) -> torch.dtype:
+        return dtype if name.endswith("norm.weight") else wide
+
+    load(network, folder, dtype=wanted, device=str(device), rename=bare_name, check=check)
+    if wide != dtype and not network.pack(check):
+        network.to(dtype)
     return network
+
+
+def _narrow(folder: Path) -> torch.dtype | None:
+    """Returns the one type of sixteen bits that all matrices of a checkpoint are stored in."""
+    entries = [entry for file in weight_files(folder) for entry in read_header(file)]
+    stored = {entry.dtype for entry in entries if len(entry.shape) == 2}
+    return stored.pop() if len(stored) == 1 and stored <= set(NARROW) else None
