@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from lofi.catalog import LM_SIZES, SOURCE_TASKS, STEMS, TASKS
@@ -245,6 +244,8 @@ def names_of(backend: str) -> list[str]:
 def unknown(name: str, known: set[str] | None = None) -> InvalidParams:
     """Returns the error for a name that nobody knows, with the nearest one."""
     names = (known_names() | set(ALIASES)) if known is None else known
+    import difflib  # slow to read, for mistakes only
+
     near = difflib.get_close_matches(name, sorted(names), 1)
     data: dict[str, Any] = {"param": name}
     hint = "See :help lofi-generate-parameters."

@@ -6,10 +6,8 @@ client's configuration or a flag), runtime (`config_set`). Request parameters st
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,6 +219,8 @@ def check(key: str, value: Any) -> Any:
         raise InvalidConfig(
             f"{key} must be a prompt or a request, got {value!r}", key=key, value=value
         )
+    import difflib  # slow to read, for mistakes only
+
     near = difflib.get_close_matches(key, list(SETTINGS), 1)
     hint = f"Did you mean {near[0]}?" if near else "config_get lists the keys."
     raise InvalidConfig(f"There is no setting {key!r}", hint=hint, key=key, value=value)
@@ -344,8 +344,7 @@ class Settings:
             return {}
         try:
             text = data.decode("utf-8", "surrogatepass")
-            table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-            return flatten(table)
+            return flatten(json.loads(text) if path.suffix == ".json" else _toml(text))
         except (ValueError, AttributeError, RecursionError) as error:
             self.problems.append(f"{path} cannot be understood: {error}; ignored")
             return {}
@@ -387,3 +386,9 @@ def from_text(key: str, text: str) -> Any:
     if kind == "list":
         return [item for item in text.split(",") if item]
     return text
+
+
+def _toml(text: str) -> dict[str, Any]:
+    import tomllib  # slow to read, and few have such a file
+
+    return tomllib.loads(text)

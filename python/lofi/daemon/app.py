@@ -34,6 +34,8 @@ Transport = Literal["stdio", "socket"]
 EXIT_INTERRUPTED = 130
 LONELY_LIMIT_SEC = 10.0
 """How long a shared daemon waits for its first client to say something."""
+WARM_UP_SEC = 0.05
+"""From open doors to preparing for sound: the first client is answered before."""
 END_LIMIT_SEC = 0.9
 """From the decision to leave to a hard exit."""
 JOBS_LIMIT_SEC = 0.35
@@ -140,6 +142,7 @@ class App:
             await self._build()
             tasks = [group.create_task(self._served(service)) for service in self.house.services()]
             await self._open_doors()
+            loop.call_later(WARM_UP_SEC, lambda: self._spawn(self.house.player.prepare()))
             await self._leaving.wait()
             await self._end()
             for task in tasks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import platform
 import shutil
 import sys
 from collections.abc import Callable
@@ -77,7 +76,7 @@ class Doctor:
         return {"ok": "error" not in levels, "sections": sections}
 
     def _python(self) -> list[Item]:
-        version = platform.python_version()
+        version = ".".join(map(str, sys.version_info[:3]))
         items = [_item("ok", "python", f"Python {version} at {sys.executable}")]
         for package in PACKAGES:
             found = _version(package)

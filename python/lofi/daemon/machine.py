@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -120,6 +119,8 @@ class Machine:
 
 def _here() -> str:
     """What the figures hold for: a home folder may be shared between machines."""
+    import platform  # slow to read, seldom needed
+
     return f"{platform.node()} {platform.machine()} {os.cpu_count()} cores"
 
 

@@ -21,6 +21,8 @@ LIMIT_SEC = 120.0
 FRESH_SEC = 86400.0
 """A driver may change without torch changing; a day is soon enough."""
 LOOK_EACH_SEC = 5.0
+SETTLE_SEC = 0.5
+"""The first client is answered before."""
 LOWERED_PRIORITY = 10
 
 
@@ -40,8 +42,9 @@ class Probe:
 
     async def run(self) -> None:
         """Waits until devices matter, looks once, and again when that is out of date."""
+        await asyncio.sleep(SETTLE_SEC)
         while True:
-            if _torch() is not None and self._is_wanted() and not self.is_fresh():
+            if self._is_wanted() and _torch() is not None and not self.is_fresh():
                 await self._look()
                 # Whatever came of it, not again soon: three seconds of torch are not for nothing.
                 await asyncio.sleep(FRESH_SEC)

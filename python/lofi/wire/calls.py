@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from dataclasses import field
+from typing import Annotated, Any, Literal
 
 from lofi.parameters import SEED_LIMIT
-from lofi.wire.params import ABSOLUTE, Length, Range
-
-C = TypeVar("C")
-
-
-@dataclass_transform()
-def call(cls: type[C]) -> type[C]:
-    """A dataclass that is only read. Frozen and shown it would be made three times as slowly, and
-    there are forty that the first sound waits for."""
-    return dataclass(slots=True, repr=False)(cls)
+from lofi.wire.params import ABSOLUTE, Length, Range, call
 
 
 @call

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import types
@@ -10,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union, dataclass_transform
 
 from lofi.errors import InvalidParams
 
@@ -46,12 +45,32 @@ class Absolute:
 ABSOLUTE = Absolute()
 
 
+@dataclass_transform()
+def call(kind: type[T]) -> type[T]:
+    """A dataclass of one method's parameters. It becomes one when it is first wanted: there are
+    forty, and all at once are what the first sound would wait for."""
+
+    def first(self: Any, *args: Any, **values: Any) -> None:
+        _complete(kind)
+        kind.__init__(self, *args, **values)
+
+    kind.__init__ = first  # type: ignore[method-assign]
+    return kind
+
+
+def _complete(kind: type[Any]) -> None:
+    if "__dataclass_fields__" not in vars(kind):
+        del kind.__init__
+        dataclass(kind)
+
+
 def read(kind: type[T], params: Mapping[str, Any]) -> T:
     """Returns `params` as a value of the dataclass `kind`. Names starting with `x_` are ignored.
 
     Raises:
         InvalidParams: an unknown name (with the nearest one), a missing one, a wrong value.
     """
+    _complete(kind)
     hints = typing.get_type_hints(kind, include_extras=True)
     known: dict[str, Field[Any]] = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -68,6 +87,8 @@ def read(kind: type[T], params: Mapping[str, Any]) -> T:
 
 
 def _unknown(name: str, known: list[str]) -> InvalidParams:
+    import difflib  # slow to read, for mistakes only
+
     near = difflib.get_close_matches(name, known, 1)
     data: dict[str, Any] = {"param": name}
     if near:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -133,7 +133,7 @@ class System:
                 "name": "lofi",
                 "version": lofi.__version__,
                 "pid": os.getpid(),
-                "python": platform.python_version(),
+                "python": ".".join(map(str, sys.version_info[:3])),
                 "started_at": self._status.started_at,
             },
             "capabilities": {

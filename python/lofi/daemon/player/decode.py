@@ -10,9 +10,8 @@ import logging
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-import numpy as np
-
-from lofi.daemon.player.mixer import Block, Ramp
+from lofi.daemon.player.mixer import Ramp
+from lofi.daemon.player.samples import Block, np
 from lofi.errors import AudioPlaybackError
 
 logger = logging.getLogger(__name__)

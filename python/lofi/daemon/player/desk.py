@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
-import numpy as np
-
-from lofi.daemon.player.mixer import BLOCK_LIMIT_FRAMES, CHANNELS, Block, Ramp, limit
+from lofi.daemon.player.mixer import BLOCK_LIMIT_FRAMES, CHANNELS, Ramp, limit
+from lofi.daemon.player.samples import Block, np
 from lofi.daemon.player.stream import Stream
 
 VOLUME_RAMP_SEC = 0.01
@@ -124,7 +123,10 @@ class Desk:
         self._tails: list[Voice] = []
         self._volume = Ramp(volume)
         self._transport = Ramp(1.0)
-        self._scratch = np.zeros((BLOCK_LIMIT_FRAMES, CHANNELS), dtype=np.float32)
+
+    @cached_property
+    def _scratch(self) -> Block:
+        return np.zeros((BLOCK_LIMIT_FRAMES, CHANNELS), dtype=np.float32)
 
     # From the loop.
 

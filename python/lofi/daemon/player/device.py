@@ -11,9 +11,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from lofi.daemon.player.mixer import BLOCK_LIMIT_FRAMES, CHANNELS, Block
+from lofi.daemon.player.mixer import BLOCK_LIMIT_FRAMES, CHANNELS
+from lofi.daemon.player.samples import Block, np
 from lofi.daemon.player.sink import Fill
 from lofi.errors import AudioDeviceError
 

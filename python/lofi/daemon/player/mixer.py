@@ -7,17 +7,19 @@ device callback allocates nothing that grows with the music.
 from __future__ import annotations
 
 import math
+from functools import cache
 
-import numpy as np
-from numpy.typing import NDArray
-
-Block = NDArray[np.float32]
+from lofi.daemon.player.samples import Block, np
 
 CHANNELS = 2
 BLOCK_LIMIT_FRAMES = 8192
 """Longer requests are served in pieces, so that scratch memory has one size."""
 
-_COUNT = np.arange(1, BLOCK_LIMIT_FRAMES + 1, dtype=np.float32)
+
+@cache
+def _count() -> Block:
+    """1, 2, 3 …, once for all ramps."""
+    return np.arange(1, BLOCK_LIMIT_FRAMES + 1, dtype=np.float32)
 
 
 def volume_gain(level: float) -> float:
@@ -73,7 +75,7 @@ class Ramp:
         ramped = min(self.left, len(block))
         if ramped > 0:
             slope = (self.target - self.value) / self.left
-            gains = _COUNT[:ramped, None] * np.float32(slope) + np.float32(self.value)
+            gains = _count()[:ramped, None] * np.float32(slope) + np.float32(self.value)
             if ramped == self.left:
                 gains[-1] = self.target
             block[:ramped] *= gains

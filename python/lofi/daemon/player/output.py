@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from lofi.daemon.player.device import Device, NativeSink, list_devices
-from lofi.daemon.player.mixer import Block
 from lofi.daemon.player.recorder import RecordingSink
+from lofi.daemon.player.samples import Block
 from lofi.daemon.player.sink import Fill, NullSink, Sink
 from lofi.errors import AudioDeviceError, LofiError
 

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from lofi.daemon.player import samples
 from lofi.daemon.player.bulletin import Bulletin, Reason
 from lofi.daemon.player.controls import DEFAULTS, Controls
 from lofi.daemon.player.device import Device, list_devices
@@ -86,6 +87,11 @@ class Player:
             clock=clock,
             on_listened=on_listened,
         )
+
+    @staticmethod
+    async def prepare() -> None:
+        """Makes ready for the first sound what takes a while."""
+        await asyncio.to_thread(samples.prepare)
 
     async def run(self) -> None:
         """Serves until cancelled: ends of tracks, the watchdog, the regular state. For the app's

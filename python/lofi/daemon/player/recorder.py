@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from lofi.daemon.player.mixer import CHANNELS, Block
+from lofi.daemon.player.mixer import CHANNELS
+from lofi.daemon.player.samples import Block
 from lofi.daemon.player.sink import CLOCK_RATE, Fill, NullSink
 from lofi.errors import AudioDeviceError
 

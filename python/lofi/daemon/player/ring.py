@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from lofi.daemon.player.mixer import CHANNELS, Block
+from lofi.daemon.player.mixer import CHANNELS
+from lofi.daemon.player.samples import Block, np
 
 
 class Ring:

@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-
-from lofi.daemon.player.mixer import CHANNELS, Block
+from lofi.daemon.player.mixer import CHANNELS
+from lofi.daemon.player.samples import Block, np
 
 Fill = Callable[[Block], None]
 """Writes the next frames into all of [frames, 2]; called in the sink's thread."""

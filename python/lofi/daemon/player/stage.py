@@ -14,8 +14,8 @@ from typing import Literal
 from lofi.daemon.player.decode import Source
 from lofi.daemon.player.desk import CLOSE_FADE_SEC, SEEK_RAMP_SEC, Desk, Voice
 from lofi.daemon.player.device import PERIOD_MSEC, PERIODS
-from lofi.daemon.player.mixer import Block
 from lofi.daemon.player.output import Clock, Output
+from lofi.daemon.player.samples import Block
 from lofi.daemon.player.sink import CLOCK_RATE
 from lofi.daemon.player.stream import Feeder, Stream
 from lofi.errors import AudioPlaybackError

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
-
 from lofi.daemon.player.decode import Source
-from lofi.daemon.player.mixer import CHANNELS, Block, to_stereo
+from lofi.daemon.player.mixer import CHANNELS, to_stereo
 from lofi.daemon.player.ring import Ring
+from lofi.daemon.player.samples import Block, np
 from lofi.errors import AudioPlaybackError, LofiError
 
 logger = logging.getLogger(__name__)
