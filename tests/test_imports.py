@@ -26,8 +26,8 @@ ALLOWED = {
     "download": BASE | {"download"},
     "client": BASE,
     "commands": BASE | {"client", "commands", "listen"},
-    "cli": BASE | {"client", "commands", "listen", "daemon", "worker", "download"},
-    "__main__": {"cli"},
+    "cli": BASE | {"client", "commands", "listen"},
+    "__main__": {"cli", "daemon", "worker"},
 }
 FOREIGN_BANNED = {
     "base": NEURAL | {"numpy", "soundfile", "soxr", "miniaudio", "huggingface_hub"},

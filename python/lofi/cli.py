@@ -1,8 +1,4 @@
-"""The command line: reads it, chooses the role, and turns errors into exit statuses.
-
-Roles import their own rooms only when they are chosen, so the relay starts fast and nothing but a
-neural worker ever imports torch.
-"""
+"""The commands a person types: reads them, and turns errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lofi import __version__
 from lofi.errors import CacheWriteError, InternalError, InvalidConfig, LofiError
@@ -33,55 +29,6 @@ EXITS = {
     EXIT_INTERNAL: ("INTERNAL_ERROR",),
     EXIT_INTERRUPTED: ("GENERATION_CANCELLED",),
 }  # fmt: skip
-
-
-_FILE_OPTIONS = ("--log-file", "--cache-dir")
-
-
-def entry() -> NoReturn:
-    """The console script."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(argv: list[str]) -> int:
-    """Returns the exit status."""
-    if argv[:1] == ["daemon"]:
-        return _daemon(argv[1:])
-    if argv[:1] == ["worker"]:
-        from lofi.worker import loop
-
-        return loop.main("neural" if argv[1:] == ["neural"] else "light")
-    return _command(argv)
-
-
-def _daemon(argv: list[str]) -> int:
-    """Kept apart from the commands: the relay must answer within 150 ms of being started."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--shared", action="store_true")
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--started-by", type=int)
-    for name in _FILE_OPTIONS:
-        parser.add_argument(name, type=Path)
-    chosen, rest = parser.parse_known_args(argv)
-    if chosen.config is not None:
-        os.environ["LOFI_CONFIG"] = str(chosen.config.absolute())
-    for name in _FILE_OPTIONS:  # the shared daemon is started in another directory
-        if (path := getattr(chosen, name[2:].replace("-", "_"))) is not None:
-            rest += [name, str(path.absolute())]
-    if chosen.shared and not {"-h", "--help"} & set(rest):
-        from lofi.daemon import relay
-
-        return relay.main(rest)
-    if chosen.started_by is not None:
-        from lofi import parent
-
-        parent.bind()
-        if not parent.is_there(chosen.started_by):
-            sys.exit(f"process {chosen.started_by}, which wanted this daemon, is not its parent")
-        rest += ["--started-by", str(chosen.started_by)]
-    from lofi.daemon import app
-
-    return app.entry(rest)
 
 
 def _everywhere(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(argv: list[str]) -> int:
+def main(argv: list[str]) -> int:
+    """Runs one command; returns the exit status."""
     from lofi.commands import screen
 
     options = parser().parse_args(argv)

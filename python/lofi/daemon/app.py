@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -34,6 +35,8 @@ Transport = Literal["stdio", "socket"]
 EXIT_INTERRUPTED = 130
 LONELY_LIMIT_SEC = 10.0
 """How long a shared daemon waits for its first client to say something."""
+SWITCH_SEC = 0.0005
+"""How long a busy thread may keep the interpreter from the loop, and from the sound."""
 WARM_UP_SEC = 0.05
 """From open doors to preparing for sound: the first client is answered before."""
 END_LIMIT_SEC = 0.9
@@ -49,6 +52,7 @@ STARTER_POLL_SEC = 0.02
 
 def entry(argv: list[str]) -> int:
     """Runs `lofi daemon` and ends the process: threads of native libraries must not hold it up."""
+    gc.disable()  # while rooms are read, nothing but them is made
     chosen = options.parse(argv)
     options.start_logging(chosen)
     try:
@@ -90,6 +94,7 @@ def main(
             return 0
     else:
         descriptors = protocol_descriptors()
+    sys.setswitchinterval(SWITCH_SEC)
     # No asyncio.run: it would wait for threads that read files nobody wants any more.
     loop = asyncio.new_event_loop()
     app = App(paths, settings, worker_command, descriptors, started_by)
@@ -142,6 +147,8 @@ class App:
             await self._build()
             tasks = [group.create_task(self._served(service)) for service in self.house.services()]
             await self._open_doors()
+            gc.freeze()  # what was read stays: no collection looks at it again
+            gc.enable()
             loop.call_later(WARM_UP_SEC, lambda: self._spawn(self.house.player.prepare()))
             await self._leaving.wait()
             await self._end()

@@ -37,7 +37,8 @@ class Backends:
         self._is_downloading = is_downloading
 
     def all(self) -> list[dict[str, Any]]:
-        return [self.describe(backend) for backend in catalog.BACKENDS.values()]
+        with self._inventory.glance():
+            return [self.describe(backend) for backend in catalog.BACKENDS.values()]
 
     def status(self, backend: Backend, variant: Variant) -> str:
         """Returns `not_installed`, `partial`, `downloading`, `loading`, `ready` or `error`."""

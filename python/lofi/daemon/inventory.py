@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,22 @@ class Inventory:
         self._paths = paths
         self._settings = settings
         self._checkpoints: dict[tuple[str, str], tuple[Signature, Checkpoint | None]] = {}
-        self._components: dict[Path, tuple[Signature, checkpoints.Component]] = {}
+        self._components: dict[tuple[Path, str], tuple[Signature, checkpoints.Component]] = {}
         self._devices: tuple[Signature, list[dict[str, Any]] | None] = ((), None)
+        self._seen: dict[tuple[str, str], Signature] | None = None
+        """What this glance has looked at."""
+
+    @contextmanager
+    def glance(self) -> Iterator[None]:
+        """Looks at each folder once while the block lasts, for an answer made in one go."""
+        if self._seen is not None:
+            yield
+            return
+        self._seen = {}
+        try:
+            yield
+        finally:
+            self._seen = None
 
     # What `recipe.resolve` asks.
 
@@ -44,7 +60,7 @@ class Inventory:
         names = list(variant.components)
         if backend.type == "ace_step_15":
             names += [catalog.lm_component(size) for size in catalog.LM_SIZES]
-        signature = _signature(models / name for name in names)
+        signature = tuple(part for name in names for part in self._signature(backend, name))
         key = (backend.type, variant.name)
         known = self._checkpoints.get(key)
         if known is None or known[0] != signature:
@@ -105,17 +121,25 @@ class Inventory:
 
     def component(self, backend: Backend, name: str) -> checkpoints.Component:
         """Returns what is there of one component."""
-        folder = self._paths.models(backend.type) / name
-        signature = _signature([folder])
-        known = self._components.get(folder)
+        models = self._paths.models(backend.type)
+        signature = self._signature(backend, name)
+        known = self._components.get((models, name))
         if known is None or known[0] != signature:
-            known = (signature, checkpoints.inspect(folder.parent, name))
-            self._components[folder] = known
+            known = (signature, checkpoints.inspect(models, name))
+            self._components[models, name] = known
         return known[1]
+
+    def _signature(self, backend: Backend, name: str) -> Signature:
+        """What the component's folder holds, without reading it; the same for a whole glance."""
+        seen = {} if self._seen is None else self._seen
+        place = (backend.type, name)
+        if place not in seen:
+            seen[place] = _signature(self._paths.models(backend.type) / name)
+        return seen[place]
 
     def is_begun(self, backend: Backend, name: str) -> bool:
         """Returns whether a download of the component was begun and not finished."""
-        return bool(_files(self._paths.models(backend.type) / STAGING / name))
+        return len(self._signature(backend, f"{STAGING}/{name}")) > 1
 
     def is_installed(self, backend: Backend) -> bool:
         return any(self.checkpoint(backend, variant) for variant in backend.variants)
@@ -123,7 +147,7 @@ class Inventory:
     def devices(self) -> list[dict[str, Any]] | None:
         """Returns what the device probe saw; None until it has run."""
         path = self._paths.devices_file
-        signature = _file_signature(path)
+        signature = _signature(path)
         if self._devices[0] != signature or not signature:
             devices = durable.read_json(path).get("devices")
             self._devices = (signature, devices if isinstance(devices, list) else None)
@@ -184,28 +208,25 @@ def default_name(inventory: Inventory, is_ready: Callable[[Backend], bool]) -> s
     return "procedural"
 
 
-def _signature(folders: Iterable[Path]) -> Signature:
-    """Names, sizes and times of every file: a few `stat` calls, no reading."""
-    return tuple(
-        part
-        for folder in folders
-        for part in (
-            *_file_signature(folder),
-            *(item for path in _files(folder) for item in _file_signature(path)),
-        )
-    )
-
-
-def _files(folder: Path) -> list[Path]:
+def _signature(path: Path) -> Signature:
+    """Names, sizes and times of a folder and every file in it: some `stat` calls, no reading."""
     try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _file_signature(path: Path) -> Signature:
-    try:
-        stat = path.stat()
+        here = path.stat()
     except OSError:
         return ()
-    return ((str(path), stat.st_size, stat.st_mtime_ns),)
+    parts = [(str(path), here.st_size, here.st_mtime_ns)]
+    try:
+        with os.scandir(path) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                parts.append((entry.path, *_size_and_time(entry)))
+    except OSError:  # a file
+        pass
+    return tuple(parts)
+
+
+def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
+    try:
+        stat = entry.stat()
+    except OSError:  # a link to nowhere
+        return (-1, 0)
+    return (stat.st_size, stat.st_mtime_ns)

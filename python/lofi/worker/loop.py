@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -13,11 +12,11 @@ from typing import Literal
 from lofi import __version__, parent
 from lofi.wire.frames import Ready
 from lofi.worker.channel import Channel
+from lofi.worker.process import keep_freed, lower_priority
 
 logger = logging.getLogger(__name__)
 
 Role = Literal["light", "neural"]
-NICENESS = 10
 
 
 def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
@@ -43,7 +42,6 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     # Only now, when nothing they print can reach the frames.
-    from lofi.worker.process import keep_freed
     from lofi.worker.runner import Runner
     from lofi.worker.shelf import PACKAGES, Shelf
 
@@ -60,19 +58,6 @@ def main(role: Role, *, packages: Mapping[str, str] | None = None) -> int:
     while (message := channel.take_message()) is not None:
         runner.serve(message)
     return 0
-
-
-def lower_priority() -> None:
-    """Lets the editor and the player go first."""
-    if sys.platform == "win32":
-        below_normal = 0x4000
-        kernel = ctypes.windll.kernel32
-        kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
-        return
-    try:
-        os.nice(NICENESS)
-    except OSError as error:
-        logger.warning("cannot lower the priority: %s", error)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,34 @@
-"""What this process holds, and how it gives memory back. Torch-free: it only looks for torch."""
+"""What this process holds and how it gives way. Torch-free: it only looks for torch."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+logger = logging.getLogger(__name__)
+
+NICENESS = 10
 KEPT_BYTES = 64 * 2**20
 LARGEST_KEPT_BYTES = 16 * 2**20
 """What `keep_freed` holds at the heap's end, and the largest array that goes there."""
+
+
+def lower_priority() -> None:
+    """Lets the editor and the player go first."""
+    if sys.platform == "win32":
+        below_normal = 0x4000
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
+        return
+    try:
+        os.nice(NICENESS)
+    except OSError as error:
+        logger.warning("cannot lower the priority: %s", error)
 
 
 def memory_bytes() -> int:

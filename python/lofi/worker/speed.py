@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lofi.worker.process import lower_priority
+
 SIZE = 1024
 """Of the square matrices: large enough that libraries run at their full speed."""
 READ_BYTES = 64 * 1024 * 1024
@@ -21,6 +23,7 @@ TRIES = 3
 
 def main() -> int:
     """Writes the content of `speed.json`; returns the exit status."""
+    lower_priority()
     sys.stdout.write(json.dumps(measure()))
     return 0
 

@@ -58,7 +58,8 @@ class Models:
 
     def default(self) -> str:
         """Returns the backend that a request without one gets now."""
-        return default_name(self._inventory, self._inventory.is_installed)
+        with self._inventory.glance():
+            return default_name(self._inventory, self._inventory.is_installed)
 
     def get_backends(self, call: Call) -> Reply:
         """Says what is known. What models cost here is not until the machine's speed was measured:

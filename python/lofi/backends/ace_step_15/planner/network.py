@@ -156,9 +156,10 @@ class PlannerNetwork(nn.Module):
         Returns:
             False if one of them does not fit, and nothing was done.
         """
-        matrices = [weight for weight in self.parameters() if weight.dim() == 2]
-        if not all(map(is_packable, matrices)):
-            return False
+        for weight in self.parameters():
+            check()
+            if weight.dim() == 2 and not is_packable(weight):
+                return False
         pack_linears(self.layers, check)
         self._table = PackedTable(self.embed_tokens.weight, check)
         return True
