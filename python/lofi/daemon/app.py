@@ -33,12 +33,14 @@ logger = logging.getLogger(__name__)
 Transport = Literal["stdio", "socket"]
 
 EXIT_INTERRUPTED = 130
+HAND_OVER_SEC = 0.02
+"""From a job's beginning to its worker having it."""
 LONELY_LIMIT_SEC = 10.0
 """How long a shared daemon waits for its first client to say something."""
 SWITCH_SEC = 0.0005
 """How long a busy thread may keep the interpreter from the loop, and from the sound."""
-WARM_UP_SEC = 0.05
-"""From open doors to preparing for sound: the first client is answered before."""
+WARM_UP_SEC = 1.0
+"""From open doors to preparing for sound, unless a job is being rendered earlier."""
 END_LIMIT_SEC = 0.9
 """From the decision to leave to a hard exit."""
 JOBS_LIMIT_SEC = 0.35
@@ -149,7 +151,7 @@ class App:
             await self._open_doors()
             gc.freeze()  # what was read stays: no collection looks at it again
             gc.enable()
-            loop.call_later(WARM_UP_SEC, lambda: self._spawn(self.house.player.prepare()))
+            tasks.append(group.create_task(self._guarded(self._warm_up())))
             await self._leaving.wait()
             await self._end()
             for task in tasks:
@@ -189,6 +191,14 @@ class App:
             on_job=self._job_changed.set,
         )
         self._workers = [lane.worker for lane in self.house.lanes.values()]
+
+    async def _warm_up(self) -> None:
+        """Reads what sound takes when a worker has its job: before that, it would be in the way."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WARM_UP_SEC):
+                await self._job_changed.wait()
+                await asyncio.sleep(HAND_OVER_SEC)
+        await self.house.player.prepare()
 
     async def _open_doors(self) -> None:
         if self._descriptors is None:
