@@ -11,6 +11,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # An index for torch builds other than pip's own: LOFI_TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX := $(if $(LOFI_TORCH_INDEX),--index-url $(LOFI_TORCH_INDEX))
 
+# Our processes are many and short: each would compile all of us again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help music dev check test soak bench clean
 
 help:

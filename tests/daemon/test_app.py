@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lofi.daemon.app import App
-from lofi.daemon.worker_process import WorkerProcess, worker_command
+from lofi.daemon.launch import worker_command
+from lofi.daemon.worker_process import WorkerProcess
 from lofi.paths import Paths
 from lofi.settings import Settings
 

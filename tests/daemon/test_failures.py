@@ -15,11 +15,12 @@ from lofi.daemon.cache import Cache
 from lofi.daemon.events import Events
 from lofi.daemon.jobs import Job
 from lofi.daemon.lane import LaneRunner
+from lofi.daemon.launch import worker_command
 from lofi.daemon.library import Library
 from lofi.daemon.queue import Lane
 from lofi.daemon.rendering import Crew, Rendering
 from lofi.daemon.studio import Studio
-from lofi.daemon.worker_process import WorkerProcess, worker_command
+from lofi.daemon.worker_process import WorkerProcess
 from lofi.paths import Paths
 from lofi.settings import Settings
 from lofi.wire.frames import Done, Generate, Message

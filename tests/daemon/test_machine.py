@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lofi.daemon.launch import worker_command
 from lofi.daemon.machine import Machine, Speed
-from lofi.daemon.worker_process import worker_command
 from tests.clock import limit
 from tests.daemon.callers import Home
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Coroutine
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from lofi.daemon import launch
 from lofi.daemon import worker_process as room
 from lofi.daemon.worker_process import WorkerDied, WorkerProcess, WorkerStartFailed
 from lofi.errors import WorkerTimeout
@@ -27,17 +29,28 @@ from tests.clock import limit
 from tests.daemon.callers import REPO
 
 T = TypeVar("T")
+CAT = "import os\nwhile data := os.read(0, 64): os.write(1, data)"
 
 
-@pytest.fixture
-def seat() -> WorkerProcess:
-    return worker("worker")
+@pytest.fixture(params=["in the loop", "before the loop"])
+def seat(request: pytest.FixtureRequest) -> WorkerProcess:
+    """A worker that is started when needed, or was begun before."""
+    return worker("worker", is_begun=request.param == "before the loop")
 
 
-def worker(role: str) -> WorkerProcess:
+def worker(role: str, *, is_begun: bool = False) -> WorkerProcess:
     environment = {**os.environ, "PYTHONPATH": f"{REPO / 'python'}{os.pathsep}{REPO}"}
     command = [sys.executable, "-m", "tests.daemon.serve", role, "light"]
-    return WorkerProcess("light", command, environment)
+    return WorkerProcess(
+        "light", command, environment, begun(command, environment) if is_begun else None
+    )
+
+
+def begun(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment
+    )
 
 
 def play(seat: WorkerProcess, work: Coroutine[Any, Any, T]) -> T:
@@ -75,6 +88,43 @@ def test_a_worker_is_started_when_needed_and_kept(seat: WorkerProcess, tmp_path:
     assert pid is not None and pid == same
     assert not seat.is_running
     assert (tmp_path / "a.wav").stat().st_size == first[-1].value["bytes"]
+
+
+def test_the_one_that_was_begun_serves_until_it_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "worker_command", lambda role: [sys.executable, "-c", CAT])
+    process = launch.begin("light", os.environ)
+    assert process is not None and process.stdin is not None and process.stdout is not None
+    process.stdin.write(b"heard")
+    assert process.stdout.read(5) == b"heard"
+    process.kill()
+    assert process.wait() == -9
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        assert pipe is not None
+        pipe.close()
+
+    environment = {**os.environ, "PYTHONPATH": f"{REPO / 'python'}{os.pathsep}{REPO}"}
+    command = [sys.executable, "-m", "tests.daemon.serve", "worker", "light"]
+    first = begun(command, environment)
+    seat = WorkerProcess("light", command, environment, first)
+
+    async def outlive() -> tuple[int | None, int | None]:
+        await frames(seat, job(tmp_path, "plain", "a"))
+        before = seat.pid
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            await frames(seat, job(tmp_path, "die=2", "b"))
+        await frames(seat, job(tmp_path, "plain", "c"))
+        return before, seat.pid
+
+    before, after = play(seat, outlive())
+    assert before == first.pid
+    assert after not in (None, first.pid)
+
+
+def test_one_that_cannot_begin_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "worker_command", lambda role: ["/no/such/program"])
+    assert launch.begin("light", os.environ) is None
 
 
 def test_its_death_is_one_failed_job_and_a_fresh_process(

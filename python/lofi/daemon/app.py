@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Coroutine, Sequence
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from lofi import parent
 from lofi.daemon import options, residence
 from lofi.daemon.durable import FileLock
+from lofi.daemon.launch import worker_command as own_worker_command
+from lofi.daemon.launch import worker_environment
 from lofi.daemon.server import SocketServer, StdioServer, protocol_descriptors
-from lofi.daemon.worker_process import WorkerProcess, worker_environment
-from lofi.daemon.worker_process import worker_command as own_worker_command
+from lofi.daemon.worker_process import WorkerProcess
 from lofi.errors import InternalError, LofiError
 from lofi.paths import Paths
 from lofi.settings import Settings
@@ -52,8 +54,12 @@ POLL_SEC = 0.005
 STARTER_POLL_SEC = 0.02
 
 
-def entry(argv: list[str]) -> int:
-    """Runs `lofi daemon` and ends the process: threads of native libraries must not hold it up."""
+def entry(argv: list[str], light: subprocess.Popen[bytes] | None = None) -> int:
+    """Runs `lofi daemon` and ends the process: threads of native libraries must not hold it up.
+
+    Args:
+        light: the light worker, if it is coming up already.
+    """
     gc.disable()  # while rooms are read, nothing but them is made
     chosen = options.parse(argv)
     options.start_logging(chosen)
@@ -63,6 +69,7 @@ def entry(argv: list[str]) -> int:
             chosen.settings,
             transport=chosen.transport,
             started_by=chosen.started_by,
+            light=light,
         )
     except LofiError as error:
         logger.error("%s %s", error.message, error.hint)
@@ -78,11 +85,13 @@ def main(
     transport: Transport,
     worker_command: WorkerCommand = own_worker_command,
     started_by: int | None = None,
+    light: subprocess.Popen[bytes] | None = None,
 ) -> int:
     """Serves until there is a reason to leave; returns the exit status.
 
     Args:
         started_by: process without which nobody wants this daemon, until a client has spoken.
+        light: the light worker, if it is coming up already.
 
     Raises:
         SocketRefused, Busy: the shared daemon's place cannot be taken.
@@ -99,7 +108,7 @@ def main(
     sys.setswitchinterval(SWITCH_SEC)
     # No asyncio.run: it would wait for threads that read files nobody wants any more.
     loop = asyncio.new_event_loop()
-    app = App(paths, settings, worker_command, descriptors, started_by)
+    app = App(paths, settings, worker_command, descriptors, started_by, light)
     try:
         return loop.run_until_complete(app.run())
     except BaseExceptionGroup as group:  # the last line of a trace is what an editor shows
@@ -120,11 +129,13 @@ class App:
         worker_command: WorkerCommand,
         descriptors: tuple[int, int] | None,
         started_by: int | None = None,
+        light: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self._paths = paths
         self._settings = settings
         self._worker_command = worker_command
         self._started_by = started_by
+        self._light = light
         self._descriptors = descriptors
         self._group: asyncio.TaskGroup
         self._peers: dict[Peer, Wire] = {}
@@ -159,9 +170,10 @@ class App:
         return self._status
 
     async def _build(self) -> None:
-        """Starts the light worker, and the rest of us while it comes up."""
+        """Starts or adopts the light worker, and the rest of us while it comes up."""
         environment = worker_environment(os.environ)
-        light = WorkerProcess("light", self._worker_command("light"), environment)
+        command = self._worker_command("light")
+        light = WorkerProcess("light", command, environment, self._light)
         self._workers.append(light)
         self._spawn(self._start(light))
         await asyncio.sleep(0)  # the process is there now

@@ -33,7 +33,8 @@ def _with_options(argv: list[str]) -> int:
     for name in _FILE_OPTIONS:  # the shared daemon is started in another directory
         if (path := getattr(chosen, name[2:].replace("-", "_"))) is not None:
             rest += [name, str(path.absolute())]
-    if chosen.shared and not {"-h", "--help"} & set(rest):
+    is_help = not {"-h", "--help"}.isdisjoint(rest)
+    if chosen.shared and not is_help:
         from lofi.daemon import relay
 
         return relay.main(rest)
@@ -44,6 +45,9 @@ def _with_options(argv: list[str]) -> int:
         if not parent.is_there(chosen.started_by):
             sys.exit(f"process {chosen.started_by}, which wanted this daemon, is not its parent")
         rest += ["--started-by", str(chosen.started_by)]
-    from lofi.daemon import app
+    from lofi.daemon import launch
 
-    return app.entry(rest)
+    light = None if is_help else launch.begin("light", os.environ)
+    from lofi.daemon import app  # beside the worker: it is most of what there is to read
+
+    return app.entry(rest, light)

@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 from lofi import catalog
 from lofi.catalog import Backend
 from lofi.daemon.events import Events
+from lofi.daemon.launch import worker_environment
 from lofi.daemon.offer import Offer, Offers
 from lofi.daemon.peer import Reply, Spawn
-from lofi.daemon.worker_process import worker_environment
 from lofi.errors import InternalError, LofiError, ModelDownloadFailed, NotCancellable, error_for
 from lofi.hub import Order
 from lofi.wire import frames

@@ -27,6 +27,7 @@ from lofi.daemon.history import History
 from lofi.daemon.inventory import Inventory
 from lofi.daemon.jobs import Job
 from lofi.daemon.lane import LaneRunner
+from lofi.daemon.launch import worker_environment
 from lofi.daemon.library import Library
 from lofi.daemon.machine import Machine
 from lofi.daemon.offer import Offers
@@ -41,7 +42,7 @@ from lofi.daemon.status import Status
 from lofi.daemon.studio import Studio
 from lofi.daemon.timings import Timings
 from lofi.daemon.turns import Turns
-from lofi.daemon.worker_process import WorkerProcess, worker_environment
+from lofi.daemon.worker_process import WorkerProcess
 from lofi.paths import Paths
 from lofi.settings import Settings
 

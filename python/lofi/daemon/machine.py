@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lofi.daemon import durable
-from lofi.daemon.worker_process import worker_environment
+from lofi.daemon.launch import worker_environment
 from lofi.errors import LofiError
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lofi.daemon import durable
-from lofi.daemon.worker_process import worker_environment
+from lofi.daemon.launch import worker_environment
 
 logger = logging.getLogger(__name__)
 

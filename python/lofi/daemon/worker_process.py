@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import sys
+import subprocess
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 
-import lofi
+from lofi.daemon.adopted import adopt
 from lofi.errors import InternalError, LofiError, ModelInferenceFailed, WorkerTimeout
 from lofi.wire.frames import (
     Beat,
@@ -55,20 +53,6 @@ class WorkerStartFailed(InternalError):
     default_hint = "Run :checkhealth lofi; its Python section names what is missing."
 
 
-def worker_command(role: str) -> list[str]:
-    """Returns how a process is started: a worker (`light`, `neural`), `probe` or `speed`."""
-    if role in ("probe", "speed"):
-        return [sys.executable, "-m", f"lofi.worker.{role}"]
-    return [sys.executable, "-m", "lofi.worker.loop", role]
-
-
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment with our own source folder first, wherever we were started."""
-    source = str(Path(lofi.__file__).parent.parent)
-    rest = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": f"{source}{os.pathsep}{rest}" if rest else source}
-
-
 class WorkerProcess:
     """A worker that is started when first needed and again whenever the last one has died.
 
@@ -76,15 +60,23 @@ class WorkerProcess:
         role: `light` or `neural`; names it in the log.
         command: the argument list to start it with.
         environment: of the process.
+        begun: the first process, if it is coming up already.
     """
 
-    def __init__(self, role: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        role: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        begun: subprocess.Popen[bytes] | None = None,
+    ) -> None:
         self.role = role
         self.memory_bytes = 0
         self.failed_starts = 0
         """In a row."""
         self._command = list(command)
         self._environment = dict(environment)
+        self._begun = begun
         self._transport: asyncio.SubprocessTransport | None = None
         self._process: _Process | None = None
         self._running_job: str | None = None
@@ -120,17 +112,10 @@ class WorkerProcess:
             self.failed_starts = 0
 
     async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
         self._close_transport()
+        process = _Process(self.role)
         try:
-            transport, process = await loop.subprocess_exec(
-                lambda: _Process(self.role),
-                *self._command,
-                env=self._environment,
-                # Linux shares the cores among sessions first: one that renders must not use up the
-                # share of the one that plays.
-                start_new_session=True,
-            )
+            transport = await self._launched(process)
         except OSError as error:
             raise WorkerStartFailed(f"The {self.role} worker cannot be started: {error}") from error
         self._transport, self._process = transport, process
@@ -151,6 +136,21 @@ class WorkerProcess:
                 f"The {self.role} worker ended at its start" + (f": {said}" if said else "")
             )
         logger.info("%s worker %d is ready", self.role, ready.pid)
+
+    async def _launched(self, process: _Process) -> asyncio.SubprocessTransport:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            return await adopt(begun, process)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.subprocess_exec(
+            lambda: process,
+            *self._command,
+            env=self._environment,
+            # Linux shares the cores among sessions first: one that renders must not use up the
+            # share of the one that plays.
+            start_new_session=True,
+        )
+        return transport
 
     async def run(self, message: Message) -> AsyncIterator[Message]:
         """Gives the worker a job and yields its frames; the last is Done, Failed or Cancelled.
