@@ -454,11 +454,11 @@ def test_a_typo_gets_the_nearest_name() -> None:
     [
         ("Am", "A minor"),
         ("F#m", "F# minor"),
-        ("f♯ Minor", "F# minor"),
+        ("f♯ Minor", "F♯ minor"),
         ("Bb", "Bb major"),
         ("C Major", "C major"),
         ("d maj", "D major"),
-        ("E♭ minor", "Eb minor"),
+        ("E♭ minor", "E♭ minor"),
     ],
 )
 def test_keys_as_people_write_them(text: str, value: str) -> None:

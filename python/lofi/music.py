@@ -24,7 +24,9 @@ _META_NAMES = {
 
 
 def keyscale(value: Any) -> str:
-    """Returns `F# minor` for `F#m`, `f♯ Minor`, `F# min`; a bare note is major.
+    """Returns `F# minor` for `F#m`, `f# Minor`, `F# min`; a bare note is major.
+
+    `♯` and `♭` stay: to a planner they are other words than `#` and `b`.
 
     Raises:
         InvalidParams: it is no key.
@@ -39,7 +41,6 @@ def keyscale(value: Any) -> str:
             param="keyscale",
         )
     note, accidental, mode = match.groups()
-    accidental = {"♯": "#", "♭": "b"}.get(accidental, accidental)
     is_minor = mode in ("minor", "min", "m")
     return f"{note.upper()}{accidental} {'minor' if is_minor else 'major'}"
 
