@@ -465,6 +465,21 @@ def test_keys_as_people_write_them(text: str, value: str) -> None:
     assert music.keyscale(text) == value
 
 
+@pytest.mark.parametrize(
+    ("backend", "value"),
+    [("ace_step_15", "E♭ minor"), ("procedural", "Eb minor"), ("musicgen", None)],
+)
+def test_only_who_reads_it_otherwise_gets_a_flat_as_it_was_written(
+    backend: str, value: str | None
+) -> None:
+    take = resolve(backend=backend, keyscale="E♭ minor").takes[0]
+    assert take.recipe.get("keyscale") == value
+    if value is None:
+        assert take.recipe["prompt"].endswith("Eb minor")
+    same = resolve(backend=backend, keyscale="Eb minor").takes[0]
+    assert (same.track_id == take.track_id) == (backend != "ace_step_15")
+
+
 @given(st.dictionaries(st.sampled_from(sorted(parameters.known_names())), st.one_of(
     st.none(), st.booleans(), st.integers(-5, 300), st.floats(allow_nan=True), st.text(max_size=9),
     st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(),

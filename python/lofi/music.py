@@ -45,6 +45,11 @@ def keyscale(value: Any) -> str:
     return f"{note.upper()}{accidental} {'minor' if is_minor else 'major'}"
 
 
+def in_ascii(key: str) -> str:
+    """Returns a key with `#` and `b`, for whom `♯` and `♭` are nothing else."""
+    return key.replace("♯", "#").replace("♭", "b")
+
+
 def timesignature(value: Any) -> str:
     """Returns the numerator as text: `4` for 4, "4" and "4/4".
 

@@ -31,6 +31,8 @@ def test_twenty_thousand_wrong_lines_get_their_codes_in_order_and_cost_no_memory
     daemon = home.caller("stdio")
     daemon.initialize()
     assert daemon.process is not None
+    maps = Path(f"/proc/{daemon.process.pid}/maps")
+    until(lambda: "_miniaudio" in maps.read_text(), 20, "all that is read after the first answer")
     wrong = nonsense.lines(20_000, seed=11)
     sizes = []
     for part in (wrong[:4000], wrong[4000:]):

@@ -225,6 +225,16 @@ def test_a_worker_that_cannot_start_says_why() -> None:
     assert seat.failed_starts == 2
 
 
+def test_one_that_was_begun_and_ended_says_why() -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{REPO / 'python'}{os.pathsep}{REPO}"}
+    command = [sys.executable, "-m", "tests.daemon.serve", "broken", "light"]
+    first = begun(command, environment)
+    assert first.wait() != 0  # before anybody listens
+    seat = WorkerProcess("light", command, environment, first)
+    with pytest.raises(WorkerStartFailed, match="no module named torch"):
+        play(seat, seat.start())
+
+
 def test_a_missing_program_is_a_failed_start(tmp_path: Path) -> None:
     seat = WorkerProcess("light", [str(tmp_path / "nothing")], os.environ)
     with pytest.raises(WorkerStartFailed, match="cannot be started"):

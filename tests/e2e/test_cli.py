@@ -185,6 +185,31 @@ def test_options_that_are_everywhere_stand_anywhere(home: Home) -> None:
     assert isinstance(json_of(lofi(home, "logs", "--json")), list)
 
 
+def test_a_daemon_adopts_the_one_light_worker_that_was_begun_for_it(home: Home) -> None:
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "lofi", "daemon"],
+        env=home.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert daemon.stdin is not None and daemon.stdout is not None
+    asked = {"prompt": "rain", "backend": "procedural", "duration_sec": 5, "auto_play": False}
+    for ident, method, params in ((1, "initialize", {}), (2, "generate", asked)):
+        call = {"jsonrpc": "2.0", "id": ident, "method": method, "params": params}
+        daemon.stdin.write(json.dumps(call) + "\n")
+    daemon.stdin.flush()
+    while json.loads(daemon.stdout.readline()).get("method") != "generation_complete":
+        pass
+    (worker,) = home.processes_of("light")
+    stat = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+    parent, session = int(stat[1]), int(stat[3])
+    assert (parent, session) == (daemon.pid, worker)
+    daemon.communicate(timeout=limit(20))
+    assert daemon.returncode == 0
+    until(lambda: not home.processes(), 5, "nobody left")
+
+
 def test_the_relay_hands_its_options_to_the_daemon_it_starts(home: Home) -> None:
     call = '{"jsonrpc":"2.0","id":1,"method":"cache_stats"}\n'
     relay = subprocess.Popen(

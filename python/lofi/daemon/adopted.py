@@ -14,7 +14,11 @@ async def adopt(
 ) -> asyncio.SubprocessTransport:
     """Connects the three pipes of a process to a protocol, and tells it of the process's end."""
     transport = _Adopted(process, protocol)
-    await transport.connect()
+    try:
+        await transport.connect()
+    except BaseException:
+        transport.close()
+        raise
     return transport
 
 
@@ -33,8 +37,8 @@ class _Adopted(asyncio.SubprocessTransport):
         stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
         assert stdin is not None and stdout is not None and stderr is not None
         self._pipes[0], _ = await loop.connect_write_pipe(lambda: _Pipe(self, 0), stdin)
+        await self._read(2, stderr)  # first: why it ended is told before that it did
         await self._read(1, stdout)
-        await self._read(2, stderr)
         self._protocol.connection_made(self)
         waiting = threading.Thread(target=self._wait, args=(loop,), name="lofi-child", daemon=True)
         waiting.start()

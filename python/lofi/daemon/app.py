@@ -36,7 +36,7 @@ Transport = Literal["stdio", "socket"]
 
 EXIT_INTERRUPTED = 130
 HAND_OVER_SEC = 0.02
-"""From a job's beginning to its worker having it."""
+"""From a job's beginning to its worker having it, where the worker is there."""
 LONELY_LIMIT_SEC = 10.0
 """How long a shared daemon waits for its first client to say something."""
 SWITCH_SEC = 0.0005
@@ -60,7 +60,6 @@ def entry(argv: list[str], light: subprocess.Popen[bytes] | None = None) -> int:
     Args:
         light: the light worker, if it is coming up already.
     """
-    gc.disable()  # while rooms are read, nothing but them is made
     chosen = options.parse(argv)
     options.start_logging(chosen)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -47,6 +48,7 @@ def _with_options(argv: list[str]) -> int:
         rest += ["--started-by", str(chosen.started_by)]
     from lofi.daemon import launch
 
+    gc.disable()  # while rooms are read, nothing but them is made; see `App.run`
     light = None if is_help else launch.begin("light", os.environ)
     from lofi.daemon import app  # beside the worker: it is most of what there is to read
 

@@ -131,7 +131,9 @@ class Inventory:
 
     def _signature(self, backend: Backend, name: str) -> Signature:
         """What the component's folder holds, without reading it; the same for a whole glance."""
-        seen = {} if self._seen is None else self._seen
+        seen = self._seen
+        if seen is None:  # removal looks from a thread
+            seen = {}
         place = (backend.type, name)
         if place not in seen:
             seen[place] = _signature(self._paths.models(backend.type) / name)

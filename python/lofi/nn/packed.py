@@ -17,6 +17,7 @@ from torch import Tensor, nn
 Check = Callable[[], None]
 NARROW = (torch.bfloat16, torch.float16)
 LARGEST = torch.finfo(torch.float16).max
+PACKERS = 4
 BLOCK = 8192
 """Rows of a table that are packed together."""
 
@@ -90,8 +91,8 @@ def packed_bytes(module: nn.Module) -> int:
 
 
 def _packed(weights: Iterable[Tensor], check: Check) -> Iterable[PackedLinear]:
-    """Packs side by side: packing one weight uses one core."""
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    """Packs side by side: packing one weight uses one core, and holds it in float32 meanwhile."""
+    with ThreadPoolExecutor(min(PACKERS, torch.get_num_threads())) as pool:
         orders = [pool.submit(PackedLinear, weight) for weight in weights]
         try:
             for order in orders:

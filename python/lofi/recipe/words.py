@@ -24,6 +24,8 @@ def fill_words(draft: Draft, recipe: dict[str, Any]) -> None:
             value = item.check(metas[name])
         if value is not None:
             recipe[name] = music.NORMALISE[name](value)
+    if recipe.get("keyscale") and draft.backend.type != "ace_step_15":
+        recipe["keyscale"] = music.in_ascii(recipe["keyscale"])
     if metas.get("duration") is not None:
         draft.given.setdefault("duration_sec", metas["duration"])
     prompt = clean_text(str(recipe.get("prompt") or ""))

@@ -59,6 +59,7 @@ def call(kind: type[T]) -> type[T]:
 
 
 def _complete(kind: type[Any]) -> None:
+    """For one thread: the daemon's loop."""
     if "__dataclass_fields__" not in vars(kind):
         del kind.__init__
         dataclass(kind)

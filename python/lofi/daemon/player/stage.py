@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from lofi.daemon.player import samples
 from lofi.daemon.player.decode import Source
 from lofi.daemon.player.desk import CLOSE_FADE_SEC, SEEK_RAMP_SEC, Desk, Voice
 from lofi.daemon.player.device import PERIOD_MSEC, PERIODS
@@ -111,6 +112,7 @@ class Stage:
             AudioPlaybackError: the track cannot be decoded.
         """
         self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(samples.prepare)  # read already, but for sound before any job
         await self._fit(await self.output.open())
         return await self._prepared(open_source, start_sec, gain)
 
