@@ -209,6 +209,7 @@ def test_a_killed_daemon_leaves_what_the_next_goes_on_from(home: Home, server: h
     daemon.process.kill()
     daemon.process.wait()
     daemon.close()
+    clock.until(lambda: not home.processes(), 10, "the end of what was downloading")
     models = home.path / "cache" / "lofi.nvim" / "musicgen"
     kept = (models / ".staging" / "small" / f"{WEIGHTS}.part").stat().st_size
     assert kept > 0 and not (models / "small").exists()
