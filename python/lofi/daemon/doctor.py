@@ -76,7 +76,7 @@ class Doctor:
         return {"ok": "error" not in levels, "sections": sections}
 
     def _python(self) -> list[Item]:
-        version = ".".join(map(str, sys.version_info[:3]))
+        version = sys.version.split()[0]
         items = [_item("ok", "python", f"Python {version} at {sys.executable}")]
         for package in PACKAGES:
             found = _version(package)

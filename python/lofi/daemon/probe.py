@@ -23,7 +23,6 @@ FRESH_SEC = 86400.0
 LOOK_EACH_SEC = 5.0
 SETTLE_SEC = 0.5
 """The first client is answered before."""
-LOWERED_PRIORITY = 10
 
 
 class Probe:
@@ -72,8 +71,6 @@ class Probe:
             env=worker_environment(os.environ),
         )
         try:
-            with contextlib.suppress(OSError, AttributeError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, LOWERED_PRIORITY)
             async with asyncio.timeout(LIMIT_SEC):
                 answer, _ = await process.communicate()
             value = json.loads(answer)

@@ -6,11 +6,14 @@ import json
 import os
 import sys
 
+from lofi.worker.process import lower_priority
+
 
 def main() -> int:
     """Writes the content of `devices.json` to the real stdout; returns the exit status."""
     answer = os.dup(1)
     os.dup2(2, 1)  # what torch and drivers print must not get into the answer
+    lower_priority()
     from lofi.worker.device import probe
 
     os.write(answer, json.dumps(probe()).encode())

@@ -133,7 +133,7 @@ class System:
                 "name": "lofi",
                 "version": lofi.__version__,
                 "pid": os.getpid(),
-                "python": ".".join(map(str, sys.version_info[:3])),
+                "python": sys.version.split()[0],
                 "started_at": self._status.started_at,
             },
             "capabilities": {
