@@ -173,6 +173,13 @@ def test_progress_comes_every_second_also_inside_a_long_step(daemon: Caller) -> 
     assert max(gaps) < limit(1.1)
 
 
+def test_a_phase_is_told_however_short_it_is(daemon: Caller) -> None:
+    track_id = daemon.call("generate", prompt="steps=1 step=0", duration_sec=5)["track_id"]
+    assert daemon.ending(track_id)[0] == "generation_complete"
+    phases = [each["phase"] for each in daemon.named("generation_progress")]
+    assert list(dict.fromkeys(phases)) == ["loading", "diffusion", "decoding", "writing"]
+
+
 def test_progress_is_at_most_ten_a_second(daemon: Caller) -> None:
     track_id = daemon.call("generate", prompt="steps=200 step=0.01", duration_sec=5)["track_id"]
     began = time.monotonic()

@@ -34,6 +34,10 @@ class Heartbeat:
         if self._is_running:
             self._arm(self._said_at + AT_MOST_EACH_SEC - self._clock.monotonic())
 
+    def beat_now(self) -> None:
+        """Something changed that is never put together with what comes after it."""
+        self._speak()
+
     def stop(self) -> None:
         """Says nothing any more."""
         self._is_running = False

@@ -156,7 +156,7 @@ class Rendering:
                 else:
                     self._crew.note_loaded(backend)
                 job.progress.begin(frame.phase, frame.total, now)
-                heartbeat.beat()
+                heartbeat.beat_now()
             elif isinstance(frame, StepDone):
                 job.progress.advance(frame.done, frame.total, now)
                 heartbeat.beat()
