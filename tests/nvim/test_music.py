@@ -86,7 +86,7 @@ def test_bare_lofi_makes_music_at_once(open_editor: Open, home: Home, tmp_path: 
     editor.command("Lofi")
     editor.event("playback_pause", 10)
     line = editor.lua("return require('lofi').statusline()")
-    assert line.startswith("⏸"), (line, editor.lua("return _G.seen.events")[-12:])
+    assert line.startswith("⏸"), f"{line} after {editor.names()[-16:]}"
     editor.command("Lofi")
     editor.event("playback_resume", 10)
     editor.command("Lofi stop")

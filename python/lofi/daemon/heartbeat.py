@@ -25,7 +25,7 @@ class Heartbeat:
         self._is_running = False
 
     def start(self) -> None:
-        """Counts from now; what is said at the very start is the caller's business."""
+        """Counts from now; says nothing yet."""
         self._is_running = True
         self._arm(AT_LEAST_EACH_SEC)
 
@@ -47,7 +47,8 @@ class Heartbeat:
     def _speak(self) -> None:
         if not self._is_running:
             return
-        self._said_at = self._clock.monotonic()
+        # What came early takes the next turn's place: no more are said in all.
+        self._said_at = max(self._clock.monotonic(), self._said_at + AT_MOST_EACH_SEC)
         self._say()
         self._arm(AT_LEAST_EACH_SEC)
 
