@@ -148,6 +148,28 @@ def test_a_pause_loses_nothing_and_is_idempotent(shop: Shop) -> None:
     perform(shop, scene)
 
 
+def test_a_track_paused_before_its_first_frame_starts_when_it_goes_on(shop: Shop) -> None:
+    shop.make("a", 3.0)
+    shop.make("b", 3.0)
+    kinds = ("playback_started", "playback_paused", "playback_resumed")
+
+    async def scene(concert: Concert) -> None:
+        await concert.player.play(track_id="a")
+        await concert.pull(0.2)
+        await concert.player.play(track_id="b")
+        await concert.player.pause()
+        await concert.pull(0.2)  # the device hears of both at once: b fades out as it begins
+        assert concert.methods(*kinds) == ["playback_started", "playback_paused"]
+        assert concert.last("playback_state")["state"] == "paused"
+        await concert.player.resume()
+        await concert.pull(0.2)
+        assert concert.methods(*kinds)[2:] == ["playback_started", "playback_resumed"]
+        assert concert.last("playback_started")["track_id"] == "b"
+        assert concert.last("playback_state")["state"] == "playing"
+
+    perform(shop, scene)
+
+
 def test_toggle_plays_pauses_and_resumes(shop: Shop) -> None:
     shop.make("a", 3.0)
 

@@ -21,6 +21,7 @@ class Playing:
     track: PlayableTrack | None
     spool: Spool | None
     """One of the two is None: a track is finished, or being rendered."""
+    is_heard: bool = False
     is_announced: bool = False
     is_counted: bool = False
 

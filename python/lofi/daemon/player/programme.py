@@ -91,6 +91,7 @@ class Programme:
             if current is None or happening.take is not current.take:
                 continue
             if happening.kind == "started":
+                current.is_heard = True
                 self._announce(current)
             elif happening.kind == "ended":
                 await self._ended(current)
@@ -247,6 +248,7 @@ class Programme:
             self.state = "playing"
             await self._stage.resume()
             if self.current is not None:
+                self._announce(self.current)
                 self._bulletin.resumed(self.current.entry, self.current.position_sec)
             self.tell_state()
 
@@ -302,7 +304,8 @@ class Programme:
             self._bulletin.ended(playing.entry, reason, playing.position_sec)
 
     def _announce(self, playing: Playing) -> None:
-        if not playing.is_announced:
+        """Tells of a track once it is heard; one paused before that, when it goes on."""
+        if playing.is_heard and self.state == "playing" and not playing.is_announced:
             playing.is_announced = True
             self._bulletin.started(
                 playing.entry,
