@@ -29,6 +29,7 @@ ALLOWED = {
     "cli": BASE | {"client", "commands", "listen"},
     "__main__": {"cli", "daemon", "worker"},
 }
+ON_TRANSFORMERS = {("backends", "musicgen"), ("backends", "ace_step_15", "planner")}
 FOREIGN_BANNED = {
     "base": NEURAL | {"numpy", "soundfile", "soxr", "miniaudio", "huggingface_hub"},
     "daemon": NEURAL | {"huggingface_hub"},
@@ -74,4 +75,6 @@ def test_arrows_go_down(path: Path) -> None:
             assert parts[1] in ALLOWED[room], f"{room} may not import {name}"
             if room == "backends" and parts[1] == "worker":
                 assert parts[2] in WORKER_ROOMS_FOR_BACKENDS, name
+        if parts[0] == "transformers":
+            assert own[:2] in ON_TRANSFORMERS or own[:3] in ON_TRANSFORMERS, "it takes seconds"
         assert parts[0] not in FOREIGN_BANNED.get(room, ()), f"{room} may not import {name}"

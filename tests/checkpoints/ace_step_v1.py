@@ -14,7 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lofi.backends.ace_step_v1.config import DcaeConfig, TransformerConfig, VocoderConfig
+from lofi.backends.ace_step_v1.config import (
+    DcaeConfig,
+    TextConfig,
+    TransformerConfig,
+    VocoderConfig,
+)
 from lofi.backends.ace_step_v1.dcae import Autoencoder
 from lofi.backends.ace_step_v1.text import TextEncoder
 from lofi.backends.ace_step_v1.transformer import Transformer
@@ -165,7 +170,7 @@ def stored_shapes(part: str, config: Mapping[str, Any]) -> dict[str, Shape]:
             shapes["mel_transform.spectrogram.window"] = (2048,)
             shapes["mel_transform.mel_scale.fb"] = (1025, 128)
         else:
-            shapes = _shapes(TextEncoder(config).model)
+            shapes = _shapes(TextEncoder(TextConfig.read(config)))
             shapes["shared.weight"] = shapes.pop("encoder.embed_tokens.weight")
     return dict(sorted(shapes.items()))
 

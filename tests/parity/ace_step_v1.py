@@ -20,6 +20,7 @@ from lofi.backends.ace_step_v1.codec import Codec
 from lofi.backends.ace_step_v1.conditions import Condition, Erg, branches, edit_branches
 from lofi.backends.ace_step_v1.config import (
     DcaeConfig,
+    TextConfig,
     TransformerConfig,
     VocoderConfig,
     frames_within,
@@ -458,12 +459,12 @@ def rope(case: Case) -> Results:
 @torch.no_grad()
 def text_encoder(case: Case) -> Results:
     """The text encoder, ordinary and levelled."""
-    encoder = TextEncoder(case.config("umt5")).eval()
+    encoder = TextEncoder(TextConfig.read(case.config("umt5")))
     stored = {
         "shared.weight" if name == "encoder.embed_tokens.weight" else name: tensor.shape
-        for name, tensor in encoder.model.state_dict().items()
+        for name, tensor in encoder.state_dict().items()
     }
-    encoder.model.load_state_dict(
+    encoder.load_state_dict(
         {
             module_name(name): torch.from_numpy(tensor_for(name, shape, case.salt))
             for name, shape in stored.items()

@@ -94,6 +94,47 @@ class TransformerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TextConfig:
+    """`umt5-base/config.json`: the text encoder."""
+
+    vocab_size: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    num_heads: int
+    num_layers: int
+    relative_attention_num_buckets: int
+    relative_attention_max_distance: int
+    layer_norm_epsilon: float
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> TextConfig:
+        """Returns the configuration of a `config.json`.
+
+        Raises:
+            ValueError: the file asks for another feed-forward than every UMT5 has.
+        """
+        _expect(values, {"feed_forward_proj": "gated-gelu", "dense_act_fn": "gelu_new"})
+        return cls(
+            vocab_size=int(values["vocab_size"]),
+            d_model=int(values["d_model"]),
+            d_kv=int(values["d_kv"]),
+            d_ff=int(values["d_ff"]),
+            num_heads=int(values["num_heads"]),
+            num_layers=int(values["num_layers"]),
+            relative_attention_num_buckets=int(values["relative_attention_num_buckets"]),
+            relative_attention_max_distance=int(values["relative_attention_max_distance"]),
+            layer_norm_epsilon=float(values["layer_norm_epsilon"]),
+        )
+
+
+def _expect(values: Mapping[str, Any], expected: Mapping[str, object]) -> None:
+    for name, value in expected.items():
+        if values.get(name, value) != value:
+            raise ValueError(f"{name} is {values[name]!r}, only {value!r} is known")
+
+
+@dataclass(frozen=True, slots=True)
 class DcaeConfig:
     """`music_dcae_f8c8/config.json`: the autoencoder of mel images."""
 
@@ -118,9 +159,7 @@ class DcaeConfig:
         """
         fixed = {"downsample_block_type": "Conv", "upsample_block_type": "interpolate"}
         fixed |= {"decoder_norm_types": "rms_norm", "decoder_act_fns": "silu"}
-        for name, expected in fixed.items():
-            if values.get(name, expected) != expected:
-                raise ValueError(f"{name} is {values[name]!r}, only {expected!r} is known")
+        _expect(values, fixed)
         return cls(
             in_channels=int(values["in_channels"]),
             latent_channels=int(values["latent_channels"]),
@@ -174,10 +213,7 @@ class VocoderConfig:
         if values.get("use_template"):
             raise ValueError("a vocoder with a template signal is not known")
         (kernel_size,) = values["kernel_sizes"]
-        expected = {"sampling_rate": NATIVE_RATE, "hop_length": HOP_SAMPLES, "n_mels": 128}
-        for name, value in expected.items():
-            if values.get(name, value) != value:
-                raise ValueError(f"{name} is {values[name]!r}, only {value!r} is known")
+        _expect(values, {"sampling_rate": NATIVE_RATE, "hop_length": HOP_SAMPLES, "n_mels": 128})
         return cls(
             input_channels=int(values["input_channels"]),
             depths=tuple(values["depths"]),

@@ -13,7 +13,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from lofi.backends.ace_step_v1.config import DcaeConfig, TransformerConfig, VocoderConfig
+from lofi.backends.ace_step_v1.config import (
+    DcaeConfig,
+    TextConfig,
+    TransformerConfig,
+    VocoderConfig,
+)
 from lofi.backends.ace_step_v1.dcae import Autoencoder
 from lofi.backends.ace_step_v1.text import TextEncoder, module_name
 from lofi.backends.ace_step_v1.transformer import Transformer
@@ -128,9 +133,10 @@ def cast_bytes(models: Path, dtype: torch.dtype, *, narrow: bool) -> int:
 def load_text_encoder(models: Path, dtype: torch.dtype, check: Check) -> TextEncoder:
     """Returns the text encoder on the CPU."""
     folder = models / TEXT_ENCODER
-    encoder = read_config(folder, lambda values: _empty(lambda: TextEncoder(values)))
-    load(encoder.model, folder, dtype=dtype, rename=module_name, check=check)
-    return encoder.eval()
+    config = read_config(folder, TextConfig.read)
+    encoder = _empty(lambda: TextEncoder(config))
+    load(encoder, folder, dtype=dtype, rename=module_name, check=check)
+    return encoder
 
 
 def load_tokenizer(models: Path) -> Tokenizer:
