@@ -7,7 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROMPT ?= lofi hip hop, chill, mellow piano, vinyl crackle
 SECONDS ?= 60
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Of thousands of modules a few are ever read: Python compiles those then.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 # An index for torch builds other than pip's own: LOFI_TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX := $(if $(LOFI_TORCH_INDEX),--index-url $(LOFI_TORCH_INDEX))
 

@@ -6,6 +6,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from lofi.backends.ace_step_15.planner.brief import Brief, Sampling
 from lofi.backends.ace_step_15.planner.config import PlannerConfig, read_config
 from lofi.backends.ace_step_15.planner.constraint import Rules
 from lofi.backends.ace_step_15.planner.decoder import Decoder
-from lofi.backends.ace_step_15.planner.fallback import FallbackNetwork, load_fallback
 from lofi.backends.ace_step_15.planner.flow import CodeTask, TextTask
 from lofi.backends.ace_step_15.planner.network import PlannerNetwork
 from lofi.backends.ace_step_15.planner.planner import Planner, finished
@@ -30,6 +30,9 @@ from lofi.worker.backend import Notice
 from tests.backends.ace_step_15.planner.conftest import CPU, GOLDENS, never
 from tests.checkpoints import ace_step_15_lm as checkpoints
 from tests.weights import fill
+
+if TYPE_CHECKING:
+    from lofi.backends.ace_step_15.planner.fallback import FallbackNetwork
 
 TASK = CodeTask(
     prompt=prompts.generate("lofi", "la", "<think>\nbpm: 90\n</think>"),
@@ -159,11 +162,15 @@ def test_a_prompt_that_fills_the_memory_is_refused(vocabulary: Vocabulary) -> No
         finished(Decoder(network, vocabulary, never).codes(TASK, [1]))
 
 
+def by_transformers(folder: Path) -> FallbackNetwork:
+    from lofi.backends.ace_step_15.planner.fallback import load_fallback  # it takes seconds
+
+    return load_fallback(folder, read_config(folder), CPU, torch.float32, never)
+
+
 @pytest.fixture(scope="module")
 def second_opinion() -> FallbackNetwork:
-    return load_fallback(
-        GOLDENS / "tiny_lm", read_config(GOLDENS / "tiny_lm"), CPU, torch.float32, never
-    )
+    return by_transformers(GOLDENS / "tiny_lm")
 
 
 @torch.inference_mode()
@@ -193,10 +200,9 @@ def test_transformers_decodes_the_same(
 def test_packed_weights_compute_what_wide_ones_do(models: Path) -> None:
     folder = models / "acestep-5Hz-lm-0.6B"
     packed = load_network(folder, CPU, torch.float32, never)
-    config = read_config(folder)
-    wide = load_fallback(folder, config, CPU, torch.float32, never)
+    wide = by_transformers(folder)
     assert isinstance(packed, PlannerNetwork) and packed.packed_bytes > 0
-    ids = torch.arange(40)[None] * 29 % config["vocab_size"]
+    ids = torch.arange(40)[None] * 29 % read_config(folder)["vocab_size"]
     ours, theirs = (each(ids, each.cache(1, 40), never) for each in (packed, wide))
     assert torch.allclose(ours, theirs, atol=1e-4)
     for rows in (None, slice(3, 70), torch.tensor([5, 2, 700])):
