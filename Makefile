@@ -10,7 +10,6 @@ SECONDS ?= 60
 # Of thousands of modules a few are ever read: Python compiles those then.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 # An index for torch builds other than pip's own: LOFI_TORCH_INDEX=https://download.pytorch.org/whl/cpu
-TORCH_INDEX := $(if $(LOFI_TORCH_INDEX),--index-url $(LOFI_TORCH_INDEX))
 
 # Our processes are many and short: each would compile all of us again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,10 +30,10 @@ $(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.base
-	$(PIP) $(TORCH_INDEX) torch
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(if $(LOFI_TORCH_INDEX),$(PIP) --index-url $(LOFI_TORCH_INDEX) torch)
 	$(PIP) -e '.[neural,lyrics,dev]'
-	@touch $@
+	@touch $(VENV)/.base $@
 
 music: $(VENV)/.base
 	@$(BIN)/lofi generate "$(PROMPT)" --duration $(SECONDS) --play --guide

@@ -7,6 +7,8 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,23 @@ def lower_priority() -> None:
         os.nice(NICENESS)
     except OSError as error:
         logger.warning("cannot lower the priority: %s", error)
+
+
+@contextmanager
+def without_collections(*, for_good: bool) -> Iterator[None]:
+    """Reads packages a seventh faster: what they make is not looked through while it is made.
+
+    Args:
+        for_good: nor ever again, which makes each later collection a matter of microseconds; only
+            where nothing is in memory yet that ought to leave it.
+    """
+    gc.disable()
+    try:
+        yield
+        if for_good:
+            gc.freeze()
+    finally:
+        gc.enable()
 
 
 def memory_bytes() -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from lofi.errors import InvalidBackend
 from lofi.worker.backend import Backend
+from lofi.worker.process import without_collections
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class Shelf:
                 raise InvalidBackend(
                     f"This worker has no backend {name!r}", hint=f"It has: {known}."
                 )
-            backend: Backend = importlib.import_module(self._packages[name]).create()
+            with without_collections(for_good=not self._made):
+                backend: Backend = importlib.import_module(self._packages[name]).create()
             self._made[name] = made = backend
         return made
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lofi.backends.ace_step_15.config import TextConfig
 from lofi.backends.ace_step_15.encoders import never
 from lofi.nn.attention import Attention
+from lofi.nn.embedding import Embedding
 from lofi.nn.mlp import GatedMLP
 from lofi.nn.norms import RMSNorm
 from lofi.nn.rope import Rotary, rotary_table
@@ -51,7 +52,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.width.size)
+        self.embed_tokens = Embedding(config.vocab_size, config.width.size)
         self.layers = nn.ModuleList(TextLayer(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width.size, config.eps)
 

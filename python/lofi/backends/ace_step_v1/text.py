@@ -19,6 +19,7 @@ from lofi.backends.ace_step_v1.config import (
     WEAKENING,
     TextConfig,
 )
+from lofi.nn.embedding import Embedding
 from lofi.nn.norms import RMSNorm
 
 END = 1
@@ -36,7 +37,7 @@ class SelfAttention(nn.Module):
         self.k = nn.Linear(config.d_model, inner_size, bias=False)
         self.v = nn.Linear(config.d_model, inner_size, bias=False)
         self.o = nn.Linear(inner_size, config.d_model, bias=False)
-        self.relative_attention_bias = nn.Embedding(
+        self.relative_attention_bias = Embedding(
             config.relative_attention_num_buckets, config.num_heads
         )
 
@@ -117,7 +118,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model)
+        self.embed_tokens = Embedding(config.vocab_size, config.d_model)
         self.block = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
 

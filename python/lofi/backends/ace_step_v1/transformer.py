@@ -17,6 +17,7 @@ from lofi.backends.ace_step_v1.attention import CrossAttention, KeysValues, Line
 from lofi.backends.ace_step_v1.config import WEAK_BLOCKS, WEAKENING, TransformerConfig
 from lofi.backends.ace_step_v1.lyric_encoder import LyricEncoder
 from lofi.backends.ace_step_v1.rope import rotary_for
+from lofi.nn.embedding import Embedding
 from lofi.nn.rope import Rotary
 from lofi.worker.backend import Check, nothing
 
@@ -213,7 +214,7 @@ class Transformer(nn.Module):
         size, lyric_size = config.size, config.lyric_hidden_size
         self.speaker_embedder = nn.Linear(config.speaker_embedding_dim, size)
         self.genre_embedder = nn.Linear(config.text_embedding_dim, size)
-        self.lyric_embs = nn.Embedding(config.lyric_encoder_vocab_size, lyric_size)
+        self.lyric_embs = Embedding(config.lyric_encoder_vocab_size, lyric_size)
         self.lyric_encoder = LyricEncoder(lyric_size, config.lyric_encoder)
         self.lyric_proj = nn.Linear(lyric_size, size)
         self.timestep_embedder = TimestepEmbedder(size)

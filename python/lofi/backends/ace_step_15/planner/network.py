@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lofi.backends.ace_step_15.planner.config import PlannerConfig
 from lofi.nn.attention import Attention, attend
+from lofi.nn.embedding import Embedding
 from lofi.nn.mlp import GatedMLP
 from lofi.nn.norms import RMSNorm
 from lofi.nn.packed import PackedTable, is_packable, pack_linears, packed_bytes
@@ -144,7 +145,7 @@ class PlannerNetwork(nn.Module):
     def __init__(self, config: PlannerConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(PlannerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self._table: PackedTable | None = None
