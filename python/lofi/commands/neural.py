@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,11 +110,14 @@ def install(build: Build, packages: Sequence[str], run_pip: Callable[[Sequence[s
 
 def packages() -> list[str]:
     """What the extra `neural` names, of an installed lofi or of its source folder."""
+    import tomllib  # both are slow to read, and every command would
+    from importlib import metadata
+
     project = Path(lofi.__file__).parents[2] / "pyproject.toml"
     if project.is_file():
         tables = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
         return list(tables["optional-dependencies"]["neural"])
-    found = (EXTRA.match(line) for line in importlib.metadata.requires("lofi") or ())
+    found = (EXTRA.match(line) for line in metadata.requires("lofi") or ())
     return [match[1].strip() for match in found if match]
 
 
@@ -125,9 +126,11 @@ def _name_of(requirement: str) -> str:
 
 
 def _is_installed(requirement: str) -> bool:
+    from importlib import metadata
+
     try:
-        importlib.metadata.version(_name_of(requirement))
-    except importlib.metadata.PackageNotFoundError:
+        metadata.version(_name_of(requirement))
+    except metadata.PackageNotFoundError:
         return False
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ def main() -> int:
     answer = os.dup(1)
     os.dup2(2, 1)  # what torch and drivers print must not get into the answer
     lower_priority()
+    gc.disable()  # it ends before there is anything to collect
     from lofi.worker.device import probe
 
     os.write(answer, json.dumps(probe()).encode())

@@ -189,13 +189,19 @@ def test_first_sound_comes_at_once() -> None:
 
 
 @pytest.mark.slow
-def test_ten_minutes_need_no_more_memory_than_their_notes() -> None:
+def peak_bytes(duration_sec: float) -> int:
     tracemalloc.start()
     try:
-        recipe = {"task": "text2music", "prompt": "", "seed": 3, "duration_sec": 240}
+        recipe = {"task": "text2music", "prompt": "", "seed": 3, "duration_sec": duration_sec}
         for _ in create().run(Job(recipe), nothing):
             pass
-        _, peak = tracemalloc.get_traced_memory()
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 190 * 2**20
+
+
+def test_a_longer_track_needs_memory_for_its_notes_only() -> None:
+    short, long = peak_bytes(60), peak_bytes(120)
+    of_a_minute = 60 * 48000 * 2 * 4
+    assert long - short < of_a_minute / 2
+    assert long + 8 * (long - short) < 190 * 2**20, "ten minutes"
