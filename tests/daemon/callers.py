@@ -21,6 +21,8 @@ from typing import Any
 from tests.clock import limit, until
 
 REPO = Path(__file__).resolve().parents[2]
+NAP_SEC = 0.1
+"""Longest between two looks at the clock; what is read wakes who waits for it."""
 Message = dict[str, Any]
 
 
@@ -143,7 +145,7 @@ class Caller:
         self._read_fd = read_fd
         self._connection = connection
         self._last_id = 0
-        self._lock = threading.Lock()
+        self._has_read = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -188,6 +190,7 @@ class Caller:
         end = time.monotonic() + limit(seconds)
         seen = 0
         while True:
+            self._has_read.clear()
             messages = list(self.messages)
             for message in messages[seen:]:
                 if wanted(message):
@@ -197,7 +200,8 @@ class Caller:
                 raise AssertionError(f"the daemon ended; last: {_brief(messages)}")
             if time.monotonic() > end:
                 raise AssertionError(f"waited {seconds} s in vain; last: {_brief(messages)}")
-            time.sleep(0.003)
+            self._has_read.wait(NAP_SEC)
+            time.sleep(0.003)  # what comes right behind is then read with it
 
     def event(self, method: str, seconds: float = 15, **params: Any) -> Message:
         """Returns the params of the first such notification whose params contain these."""
@@ -263,7 +267,9 @@ class Caller:
                 break
             *lines, rest = (rest + chunk).split(b"\n")
             self.messages.extend(json.loads(line) for line in lines)
+            self._has_read.set()
         self.has_ended = True
+        self._has_read.set()
 
 
 def _has(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

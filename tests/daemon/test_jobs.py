@@ -290,8 +290,7 @@ def test_queue_moves_and_priorities(daemon: Caller) -> None:
     pending = daemon.call("queue_status")["pending"]
     assert [job["track_id"] for job in pending] == [ids[2], ids[0], ids[1]]
     assert daemon.call("queue_move", track_id=ids[1][:8], position=1) == {"position": 1}
-    changed = daemon.named("queue_changed")[-1]
-    assert changed["position_by_track"] == {ids[1]: 0, ids[2]: 1, ids[0]: 2}
+    daemon.event("queue_changed", position_by_track={ids[1]: 0, ids[2]: 1, ids[0]: 2})
     assert sorted(daemon.call("queue_clear")["removed"]) == sorted(ids)
     for track_id in ids:
         assert daemon.ending(track_id)[1]["reason"] == "queue_cleared"

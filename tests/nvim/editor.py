@@ -124,7 +124,20 @@ class Editor:
         )
 
     def events(self, name: str) -> list[Any]:
-        return [data for event, data in self.lua("return _G.seen.events") if event == name]
+        """Returns the data of the events of this name."""
+        found: list[Any] = self.lua(
+            """
+            local name, found = ..., {}
+            for _, event in ipairs(_G.seen.events) do
+              if event[1] == name then
+                table.insert(found, event[2])
+              end
+            end
+            return found
+            """,
+            name,
+        )
+        return found
 
     def event(self, name: str, seconds: float = 10, **members: Any) -> Any:
         """Waits for an event with these members and returns its data."""
