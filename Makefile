@@ -7,8 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROMPT ?= lofi hip hop, chill, mellow piano, vinyl crackle
 SECONDS ?= 60
-# Of thousands of modules a few are ever read: Python compiles those then.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # An index for torch builds other than pip's own: LOFI_TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 # Our processes are many and short: each would compile all of us again.
@@ -31,8 +30,9 @@ $(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(if $(LOFI_TORCH_INDEX),$(PIP) --index-url $(LOFI_TORCH_INDEX) torch)
-	$(PIP) -e '.[neural,lyrics,dev]'
+	@# Of thousands of modules a few are ever read: Python compiles those then.
+	$(if $(LOFI_TORCH_INDEX),$(PIP) --no-compile --index-url $(LOFI_TORCH_INDEX) torch)
+	$(PIP) --no-compile -e '.[neural,lyrics,dev]'
 	@touch $(VENV)/.base $@
 
 music: $(VENV)/.base

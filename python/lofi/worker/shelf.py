@@ -30,6 +30,7 @@ class Shelf:
     def __init__(self, packages: Mapping[str, str]) -> None:
         self._packages = packages
         self._made: dict[str, Backend] = {}
+        self._is_fresh = True
 
     def backend(self, name: str) -> Backend:
         """Returns the backend, made now if this is the first time.
@@ -45,8 +46,9 @@ class Shelf:
                 raise InvalidBackend(
                     f"This worker has no backend {name!r}", hint=f"It has: {known}."
                 )
-            with without_collections(for_good=not self._made):
+            with without_collections(for_good=self._is_fresh):
                 backend: Backend = importlib.import_module(self._packages[name]).create()
+            self._is_fresh = False
             self._made[name] = made = backend
         return made
 

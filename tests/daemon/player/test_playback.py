@@ -170,6 +170,29 @@ def test_a_track_paused_before_its_first_frame_starts_when_it_goes_on(shop: Shop
     perform(shop, scene)
 
 
+def test_a_pause_between_two_tracks_tells_which_one_is_paused(shop: Shop) -> None:
+    shop.make("a", 1.005)
+    shop.make("b", 3.0)
+
+    async def scene(concert: Concert) -> None:
+        await concert.player.play(track_id="a")
+        await concert.player.play(track_id="b", enqueue="end")
+        await concert.until(lambda: concert.player.state()["position_sec"] > 0.99, "end of a")
+        assert concert.player.state()["position_sec"] < 1.004
+        await concert.player.pause()
+        await concert.pull(0.2)  # the fade of the pause ends in b
+        told = concert.last("playback_state")
+        assert (told["state"], told["track_id"]) == ("paused", "b")
+        assert concert.methods("playback_started") == ["playback_started"]
+        await concert.player.seek(position_sec=1.0)
+        await concert.player.resume()
+        await concert.pull(0.2)
+        kinds = ("playback_started", "playback_resumed")
+        assert concert.methods(*kinds)[1:] == list(kinds)
+
+    perform(shop, scene)
+
+
 def test_toggle_plays_pauses_and_resumes(shop: Shop) -> None:
     shop.make("a", 3.0)
 

@@ -115,6 +115,8 @@ class Programme:
             self.current = successor
             self._playlist.select(successor.entry)
             self.tell_playlist()
+            if self.state != "playing":
+                self.tell_state()  # a pause fell between the two
             return
         following = self._playlist.following(self._controls.loop)
         if following is None or (error is not None and following is self._playlist.current):
@@ -161,7 +163,8 @@ class Programme:
         """Goes on with the same entry at another place."""
         playing = await self.prepared(current.entry, target_sec)
         playing.take.listened_before_sec = current.take.listened_sec
-        playing.is_announced, playing.is_counted = current.is_announced, current.is_counted
+        playing.is_heard, playing.is_announced = current.is_heard, current.is_announced
+        playing.is_counted = current.is_counted
         self._next = None
         self.current = playing
         await self._stage.cut(playing.take)
