@@ -62,6 +62,7 @@ def test_generate_prints_one_line_and_writes_the_asked_file(home: Home) -> None:
     info = soundfile.info(made["path"])
     assert made["path"] == str(home.path / "new" / "folder" / "rain.ogg")
     assert (info.format, info.frames, info.samplerate) == ("OGG", 240_000, 48_000)
+    assert done.stderr.startswith("0% loading")
     told = re.findall(r"^(\d+)% (\w+)", done.stderr, re.MULTILINE)
     assert len(told) > 1 and (told[0][1], told[-1][1]) == ("loading", "writing")
     assert [int(percent) for percent, _ in told] == sorted(int(percent) for percent, _ in told)

@@ -24,9 +24,11 @@ class Heartbeat:
         self._timer: asyncio.TimerHandle | None = None
         self._is_running = False
 
-    def start(self) -> None:
-        """Counts from now; says nothing yet."""
+    def start(self, *, has_said: bool = False) -> None:
+        """Counts from now; says nothing yet, but may be told that the caller just has."""
         self._is_running = True
+        if has_said:
+            self._said_at = self._clock.monotonic()
         self._arm(AT_LEAST_EACH_SEC)
 
     def beat(self) -> None:

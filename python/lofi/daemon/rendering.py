@@ -66,8 +66,8 @@ class Rendering:
         studio.events.emit("generation_start", job.start_wire())
         studio.on_change(job)
         heartbeat = Heartbeat(self._say_progress, studio.clock)
-        heartbeat.start()
-        heartbeat.beat_now()
+        self._say_progress(now)
+        heartbeat.start(has_said=True)
         lock = durable.FileLock(studio.paths.locks / f"gen-{job.track_id}.lock")
         try:
             await self._lock(lock)
@@ -247,11 +247,11 @@ class Rendering:
             }
             studio.history.add("failed", studio.clock.timestamp(), members)
 
-    def _say_progress(self) -> None:
+    def _say_progress(self, at: float | None = None) -> None:
         job = self._job
         if job.progress is None or job.state is not State.GENERATING:
             return
-        wire = job.progress.to_wire(self._studio.clock.monotonic())
+        wire = job.progress.to_wire(self._studio.clock.monotonic() if at is None else at)
         if job.request.backend.type == "musicgen":
             wire["tokens_generated"] = wire["step"]
             wire["tokens_estimated"] = wire["total_steps"]
